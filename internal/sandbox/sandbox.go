@@ -1,0 +1,176 @@
+// Package sandbox says what a zone may see and do, whoever enforces it.
+//
+// A Sandbox starts one process tree in a zone: own root made from an
+// allow-list, no network but the listening sockets that the controller serves,
+// no capabilities, bounded resources. Before the payload runs, a probe tries
+// from inside what must not work; the receipt of it is part of the result, and
+// any unexpected success stops the zone before the payload starts.
+//
+// The package promises nothing about code that a zone's outputs later meet:
+// that is the conductor's and the gate's part.
+package sandbox
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/boundary"
+	"github.com/sallyport/sallyport/internal/evidence"
+)
+
+// Fixed places inside a zone. Box is the one writable overlay; everything that
+// can be handed on lies under it.
+const (
+	Box        = "/box"            // root of the overlay
+	Workspace  = "/box/src"        // the project
+	GoModCache = "/box/go/mod"     // GOMODCACHE
+	NpmCache   = "/box/npm"        // npm's cache
+	Home       = "/home/sallyport" // HOME: a tmpfs that is thrown away
+	Temp       = "/tmp"            // TMPDIR: a tmpfs that is thrown away
+)
+
+// Sandbox starts zones.
+type Sandbox interface {
+	// Name is the name that --sandbox takes and evidence records.
+	Name() string
+	// Level measures what this host can give. It starts nothing.
+	Level(ctx context.Context) Level
+	// Start makes the zone, runs the probe, and starts the payload held: it
+	// runs its first instruction only after the probe was clean. The error is
+	// a *NotIsolated when the host or the probe fell short of spec.Require.
+	Start(ctx context.Context, spec Spec) (Process, error)
+	// Close ends what the sandbox keeps ready. No zone outlives it.
+	Close() error
+}
+
+// Level is how strong the isolation is on this host.
+type Level struct {
+	Name    string // LevelFull or LevelReduced, or LevelNone
+	Missing []Lack // what is missing for full
+}
+
+// Lack is one primitive that the host does not give.
+type Lack struct {
+	Primitive string // userns, landlock, seccomp, cgroup, overlay, netns, pidns ...
+	Why       string
+	Mend      string // the exact command that mends it, where one is known
+}
+
+// The levels, strongest first.
+const (
+	LevelFull    = "full"
+	LevelReduced = "reduced"
+	LevelNone    = "none"
+)
+
+// Spec is everything about one zone. The zero value of each field gives the
+// payload less, never more.
+type Spec struct {
+	Zone     boundary.Zone
+	Identity string // SPIFFE ID, for the receipt
+	Require  string // lowest level at which to start; empty means LevelFull
+
+	Args []string // argv; Args[0] is looked up on the PATH of Env, inside
+	Env  []string // the whole environment: nothing of the controller's is added
+	Dir  string   // working directory, inside
+
+	Overlay Overlay  // what Box holds
+	Mounts  []Mount  // further things to see
+	Masks   []string // paths under Box that are read-only or hidden (.git and the like)
+
+	UID      int       // inside; 0 means the default, 1000
+	Hostname string    // empty means "sallyport"
+	Epoch    time.Time // not used by the kernel; SOURCE_DATE_EPOCH is set by the caller
+
+	// Listen has one loopback TCP socket opened inside the zone's network
+	// namespace for each port; Process.Listeners gives them out in order.
+	Listen []int
+	// NoLoopback leaves lo down: not even the zone's own processes can connect.
+	NoLoopback bool
+
+	Limits Limits
+	Stdin  io.Reader // nil: /dev/null
+	Stdout io.Writer
+	Stderr io.Writer
+
+	// Canaries are honey credentials shown to the zone; the probe must not
+	// report them as leaks of the host's.
+	Canaries []string
+
+	// Secrets the probe looks for: values that are in the controller's
+	// environment or memory and must not be visible inside.
+	Forbidden []string
+}
+
+// Overlay is a copy-on-write tree mounted at Box.
+type Overlay struct {
+	Lower []string // host directories, topmost first; read-only
+	Upper string   // host directory that receives the changes; empty: a tmpfs, thrown away
+	Work  string   // overlayfs work directory, on the same file system as Upper
+}
+
+// Mount shows a host path inside.
+type Mount struct {
+	Host     string // empty: a tmpfs
+	Inside   string
+	Writable bool
+	Exec     bool // without it, noexec
+}
+
+// Limits bound what a zone can use. Zero means the default of the sandbox, which
+// is never "unlimited".
+type Limits struct {
+	Memory    int64   // bytes, all processes together
+	PIDs      int     // processes and threads
+	CPUs      float64 // processors
+	Disk      int64   // bytes written to tmpfs or Upper
+	FileSize  int64   // bytes in one file
+	OpenFiles int
+	Time      time.Duration // wall time
+	Output    int64         // bytes on stdout and stderr together; more ends the zone
+}
+
+// Process is a started zone.
+type Process interface {
+	// Listeners are the sockets of Spec.Listen. The caller serves and closes them.
+	Listeners() []net.Listener
+	// Receipt is the outcome of the probe.
+	Receipt() evidence.Receipt
+	// PID is the host's number of the zone's first process, for denials that
+	// name a process chain; 0 where there is none.
+	PID() int
+	// Wait returns after every process of the zone is gone.
+	Wait() (Result, error)
+	// Kill ends every process of the zone. It can be called at any time.
+	Kill()
+}
+
+// Result is how a payload ended.
+type Result struct {
+	ExitCode int
+	Signal   os.Signal
+	Limit    string // which limit ended it: time, memory, output, disk, pids; empty: none
+	CPU      time.Duration
+	MaxRSS   int64 // bytes
+	Wall     time.Duration
+	Blocked  []Blocked // attempts that the sandbox saw and refused, where it can see them
+}
+
+// Blocked is one attempt that the zone's rules refused.
+type Blocked struct {
+	What    string // connect, file, exec, syscall
+	Target  string
+	Process string
+	Count   int
+}
+
+// NotIsolated says that a zone was not started because it would have been
+// weaker than asked for.
+type NotIsolated struct {
+	Wanted, Got string
+	Missing     []Lack
+	Probes      []evidence.Probe // the ones that failed
+}
