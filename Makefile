@@ -1,0 +1,71 @@
+# Sallyport. `make help` lists what there is to do.
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS   += --no-print-directory
+
+GO       ?= go
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+ZONEINIT := internal/sandbox/namespaces/init/zoneinit
+BIN      := bin/sallyport
+COSIGN   := tools/bin/cosign
+JSTOOLS  := test/sigstore-js/node_modules
+FLAGS    := -trimpath -buildvcs=false
+
+export CGO_ENABLED ?= 0
+
+.PHONY: help build zoneinit run test check bench lint tools compat deps clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: zoneinit ## build bin/sallyport
+	$(GO) build $(FLAGS) -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/sallyport
+
+# The init of a zone is a program of its own: a Go program starts the slower
+# the more it links, and hostile code runs beside this one.
+zoneinit:
+	@mkdir -p $(dir $(ZONEINIT))
+	$(GO) build $(FLAGS) -ldflags "-s -w -buildid=" -o $(ZONEINIT) ./cmd/zoneinit
+
+run: deps build ## take the example shop and a published module through all zones
+	$(BIN) run examples/shop --out dist/shop
+	$(BIN) verify dist/shop
+	$(BIN) run pkg:golang/filippo.io/age@v1.2.1 --out dist/age
+	$(BIN) verify dist/age
+
+test: deps build ## everything that must hold: format, vet, tests
+	@$(MAKE) -j2 check tools
+	@$(GO) run ./scripts/gotest -timeout 9m ./...
+
+check:
+	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt: $$out"; exit 1; }
+	$(GO) vet ./...
+
+bench: build ## what it costs, as ratios to the same commands run plainly
+	@scripts/deps bench
+	@$(GO) run ./scripts/bench -sallyport $(BIN)
+
+lint: build ## gofmt, vet, staticcheck, govulncheck
+	@$(MAKE) check
+	$(GO) tool -modfile=tools/go.mod staticcheck -checks all ./...
+	@scripts/vulncheck
+
+tools: $(COSIGN) $(JSTOOLS)/.package-lock.json ## what the tests compare with: cosign, sigstore-js
+
+$(COSIGN): tools/cosign/go.mod tools/cosign/go.sum
+	@mkdir -p $(dir $@)
+	cd tools/cosign && $(GO) build $(FLAGS) -ldflags "-s -w" -o ../bin/cosign github.com/sigstore/cosign/v3/cmd/cosign
+	@touch $@
+
+$(JSTOOLS)/.package-lock.json: test/sigstore-js/package-lock.json
+	cd test/sigstore-js && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+compat: deps build ## run known modules and packages, write docs/compatibility.md
+	SALLYPORT_COMPAT=$(CURDIR)/docs/compatibility.md $(GO) test -count=1 -timeout 120m -run TestCompatibility -v ./internal/cli
+
+deps: ## install (root) or name (others) what the machine lacks
+	@scripts/deps
+
+clean: ## remove what make made
+	rm -rf bin dist tools/bin $(JSTOOLS) $(ZONEINIT)
