@@ -110,6 +110,10 @@ type Overlay struct {
 	Lower []string // host directories, topmost first; read-only
 	Upper string   // host directory that receives the changes; empty: a tmpfs, thrown away
 	Work  string   // overlayfs work directory, on the same file system as Upper
+	// At is where the overlay is mounted, a directory at the root such as
+	// /box2; empty means Box. The second build of a rebuild check uses another
+	// place, so that a path baked into an artifact is seen.
+	At string
 }
 
 // Mount shows a host path inside.
