@@ -109,13 +109,16 @@ func reach6(isolated bool) string {
 	if !isolated {
 		return "not tried: the network may be the host's"
 	}
-	for name, a := range map[string][16]byte{
-		"2001:db8::1":      {0x20, 0x01, 0x0d, 0xb8, 15: 1},
-		"fd00:ec2::254":    {0xfd, 0x00, 0x0e, 0xc2, 14: 0x02, 15: 0x54},
-		"::ffff:192.0.2.1": {10: 0xff, 11: 0xff, 12: 192, 14: 2, 15: 1},
+	for _, a := range [...]struct {
+		name string
+		addr [16]byte
+	}{
+		{"2001:db8::1", [16]byte{0x20, 0x01, 0x0d, 0xb8, 15: 1}},
+		{"fd00:ec2::254", [16]byte{0xfd, 0x00, 0x0e, 0xc2, 14: 0x02, 15: 0x54}},
+		{"::ffff:192.0.2.1", [16]byte{10: 0xff, 11: 0xff, 12: 192, 14: 2, 15: 1}},
 	} {
-		if e := connect(unix.AF_INET6, &unix.SockaddrInet6{Port: 443, Addr: a}); !unreachable(e) {
-			return name + ": " + answer(e)
+		if e := connect(unix.AF_INET6, &unix.SockaddrInet6{Port: 443, Addr: a.addr}); !unreachable(e) {
+			return a.name + ": " + answer(e)
 		}
 	}
 	return ""
