@@ -122,6 +122,11 @@ type Mount struct {
 	Inside   string
 	Writable bool
 	Exec     bool // without it, noexec
+	// AsOwner shows the files of the user who runs Sallyport as the zone's own
+	// (an idmapped mount, where the zone has another uid on the host), and what
+	// the zone makes there belongs to that user afterwards. Only `sallyport
+	// exec` uses it, for a checkout that already exists.
+	AsOwner bool
 }
 
 // Limits bound what a zone can use. Zero means the default of the sandbox, which

@@ -1,0 +1,18 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+)
+
+func (a *app) schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "write the JSON Schema of sallyport.yaml",
+		Long: `Write the JSON Schema (draft-07) of sallyport.yaml, for editors and checkers.
+
+In an editor that knows the YAML language server, the first line of the file can be
+  # yaml-language-server: $schema=sallyport.schema.json`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return nil },
+	}
+}
