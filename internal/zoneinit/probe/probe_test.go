@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -157,7 +158,6 @@ const header = "Inter-|   Receive\n face |bytes\n"
 
 func TestTables(t *testing.T) {
 	const routes = "Iface\tDestination\tGateway\n"
-	const tcp = "  sl  local_address rem_address   st\n"
 	const units = "Num       RefCount Protocol Flags    Type St Inode Path\n"
 	for _, c := range []struct {
 		what, got string
@@ -174,15 +174,6 @@ func TestTables(t *testing.T) {
 		{"default route", routeBesideLo(routes+"eth0\t00000000\t010200C0\n", ""), false},
 		{"IPv6 route", routeBesideLo(routes, "20010db8 40 00000000 00 0000 100 1 0 1 eth0\n"), false},
 		{"no heading", routeBesideLo("", ""), false},
-		{"no listener", socketAgainst("tcp", tcp, nil), true},
-		{"the gateway's", socketAgainst("tcp", tcp+" 0: 0100007F:1F90 00000000:0000 0A 0\n", []int{8080}), true},
-		{"another listener", socketAgainst("tcp", tcp+" 0: 0100007F:1F91 00000000:0000 0A 0\n", []int{8080}), false},
-		{"a connection", socketAgainst("tcp", tcp+" 0: 0100007F:1F91 0100007F:1F90 01 0\n", nil), true},
-		{"any UDP", socketAgainst("udp", tcp+" 0: 0100007F:1F90 00000000:0000 07 0\n", []int{8080}), false},
-		{"any raw", socketAgainst("raw", tcp+" 0: 0100007F:0001 00000000:0000 07 0\n", nil), false},
-		{"short line", socketAgainst("tcp", tcp+" 0: x\n", nil), false},
-		{"no port", socketAgainst("tcp", tcp+" 0: 0100007F:zz 0 0A\n", nil), false},
-		{"empty table", socketAgainst("tcp", "", nil), false},
 		{"unnamed sockets", namedUnix(units + "0: 00000002 00000000 00000000 0001 01 5\n"), true},
 		{"abstract socket", namedUnix(units + "0: 00000002 00000000 00000000 0001 01 5 @/tmp/.X11-unix/X0\n"), false},
 		{"socket on disk", namedUnix(units + "0: 00000002 00000000 00000000 0001 01 5 /run/a\n"), false},
@@ -201,6 +192,60 @@ func TestTables(t *testing.T) {
 		if (c.got == "") != c.ok {
 			t.Errorf("%s: got %q", c.what, c.got)
 		}
+	}
+}
+
+func TestSocketsInUse(t *testing.T) {
+	const none = "sockets: used 3\nTCP: inuse 0 orphan 0 tw 0 alloc 9 mem 0\nUDP: inuse 0 mem 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n"
+	for _, c := range []struct {
+		what, v4, v6 string
+		tcp          int
+		ok           bool
+	}{
+		{"none", none, "", 0, true},
+		{"none, IPv6", none, "TCP6: inuse 0\nUDP6: inuse 0\n", 0, true},
+		{"one listener", strings.Replace(none, "TCP: inuse 0", "TCP: inuse 1", 1), "", 1, true},
+		{"TCP6", none, "TCP6: inuse 1\n", 0, false},
+		{"UDP", strings.Replace(none, "UDP: inuse 0", "UDP: inuse 1", 1), "", 0, false},
+		{"RAW", strings.Replace(none, "RAW: inuse 0", "RAW: inuse 1", 1), "", 0, false},
+		{"nothing said", "", "", 0, false},
+		{"no number", "TCP: inuse x\n", "", 0, false},
+		{"below zero", "TCP: inuse -1\n", "", 0, false},
+	} {
+		tcp, against := socketsInUse(c.v4, c.v6)
+		if tcp != c.tcp || (against == "") != c.ok {
+			t.Errorf("%s: got %d, %q", c.what, tcp, against)
+		}
+	}
+}
+
+func TestListenerOnAnotherPort(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "self", "net"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	stat := []byte("TCP: inuse 1 orphan 0\nUDP: inuse 0\n")
+	if err := os.WriteFile(filepath.Join(dir, "self", "net", "sockstat"), stat, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	p := &prober{Config: Config{AllowedListen: []int{port}}, proc: dir}
+	if got := p.listenersAgainst(); got != "" {
+		t.Errorf("the gateway's socket: got %q", got)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if p.listenersAgainst() == "" {
+		t.Error("the socket is on another port and the check is OK")
+	}
+	p.AllowedListen = nil
+	if p.listenersAgainst() == "" {
+		t.Error("no socket is allowed, one is there, and the check is OK")
 	}
 }
 
@@ -365,7 +410,7 @@ func FuzzTables(f *testing.F) {
 		rootAgainst(parseMounts(text))
 		interfaceBesideLo(text)
 		routeBesideLo(text, text)
-		socketAgainst("tcp", text, nil)
+		socketsInUse(text, text)
 		namedUnix(text)
 		capabilitiesAgainst(text)
 	})
