@@ -193,3 +193,5 @@ func seconds(d time.Duration) string {
 		return fmt.Sprintf("%d min %02d s", int(d.Minutes()), int(d.Seconds())%60)
 	}
 }
+
+func secondsOf(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
