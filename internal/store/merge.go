@@ -1,0 +1,110 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sallyport/sallyport/internal/digest"
+)
+
+// Located is an entry as a stack of layers shows it, and the layer it is in.
+type Located struct {
+	Entry
+	Layer digest.Digest
+}
+
+// Merge lists what a stack of layers, topmost first, shows at sub and below it,
+// in the order of paths: what overlayfs would show to a zone. It is empty when
+// there is nothing.
+func (s *Store) Merge(ctx context.Context, layers []digest.Digest, sub string) ([]Located, error) {
+	m := merger{sub: path.Clean(sub), seen: map[string]bool{}, hides: map[string]bool{}}
+	for _, layer := range layers {
+		if err := s.Check(ctx, layer); err != nil {
+			return nil, err
+		}
+		entries, err := s.Manifest(layer)
+		if err != nil {
+			return nil, err
+		}
+		m.add(layer, entries)
+		if m.closed {
+			break
+		}
+	}
+	sortLocated(m.out)
+	return m.out, nil
+}
+
+// merger lays one layer below another.
+type merger struct {
+	sub    string
+	seen   map[string]bool // shown, or removed, by a layer above
+	hides  map[string]bool // hides everything below it in lower layers
+	closed bool            // something above sub hides all lower layers
+	out    []Located
+}
+
+func (m *merger) add(layer digest.Digest, entries []Entry) {
+	var hides []string
+	for i := range entries {
+		e := &entries[i]
+		if m.above(e.Path) {
+			m.closed = m.closed || e.Kind != Dir
+			continue
+		}
+		if !m.within(e.Path) || m.hidden(e.Path) {
+			continue
+		}
+		if e.Kind != Dir {
+			hides = append(hides, e.Path)
+		}
+		if !m.seen[e.Path] {
+			m.seen[e.Path] = true
+			if e.Kind != Whiteout {
+				m.out = append(m.out, Located{Entry: *e, Layer: layer})
+			}
+		}
+	}
+	for _, h := range hides { // an entry hides lower layers, not its own
+		m.hides[h] = true
+	}
+}
+
+func (m *merger) above(p string) bool { return m.sub != "." && strings.HasPrefix(m.sub, p+"/") }
+
+func (m *merger) within(p string) bool {
+	return m.sub == "." || p == m.sub || strings.HasPrefix(p, m.sub+"/")
+}
+
+func (m *merger) hidden(p string) bool {
+	for d := path.Dir(p); d != "."; d = path.Dir(d) {
+		if m.hides[d] {
+			return true
+		}
+	}
+	return false
+}
+
+// Open opens a file that Merge found. Its content is compared with its digest
+// while it is read: the last Read returns ErrTampered instead of io.EOF.
+func (s *Store) Open(l Located) (io.ReadCloser, error) {
+	if l.Kind != File && l.Kind != Executable {
+		return nil, &Refused{Code: "tree.device", Path: l.Path, Why: "is not a regular file"}
+	}
+	root, err := openDir(s.TreePath(l.Layer))
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(root)
+	fd, err := openBeneath(root, l.Path, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %+q: %w", l.Path, err)
+	}
+	return newChecked(os.NewFile(uintptr(fd), l.Path), l.Digest), nil
+}
