@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+
+	"github.com/sallyport/sallyport/internal/ledger"
+	"github.com/sallyport/sallyport/internal/sign/keyfile"
 )
 
 // code is the stable name of a problem; docs/errors.md has a section for each.
@@ -16,6 +19,12 @@ const (
 	codeInterrupted code = "interrupted"
 	codeInternal    code = "internal"
 	codePermission  code = "permission"
+	codeNoFile      code = "no-file"
+	codeNoEntry     code = "no-entry"
+	codeNoLog       code = "no-log"
+	codeLogForked   code = "log-forked"
+	codeLogDamaged  code = "log-damaged"
+	codeKeyExposed  code = "key-exposed"
 )
 
 // errInterrupted is the cause of a context that an interrupt ended.
@@ -61,7 +70,19 @@ func explain(err error) *problem {
 }
 
 // explainRooms knows the errors of the other rooms.
-func explainRooms(error) *problem { return nil }
+func explainRooms(err error) *problem {
+	switch {
+	case errors.Is(err, ledger.ErrForked):
+		return &problem{Code: codeLogForked, Exit: exitNo, What: err.Error(),
+			Also: []string{"It was restored from an old copy, or someone rewrote it. Nothing is signed on top of it."}, Next: "sallyport log verify"}
+	case errors.Is(err, ledger.ErrDamaged):
+		return &problem{Code: codeLogDamaged, Exit: exitNo, What: err.Error(), Next: "sallyport log verify"}
+	case errors.Is(err, keyfile.ErrExposed):
+		return &problem{Code: codeKeyExposed, Exit: exitCredential, What: err.Error(),
+			Also: []string{"It may have been read already: make new keys instead of mending its mode."}}
+	}
+	return nil
+}
 
 // explainSystem knows the errors that come from below.
 func explainSystem(err error) *problem {
