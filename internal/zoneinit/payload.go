@@ -1,0 +1,210 @@
+package zoneinit
+
+import (
+	"errors"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sallyport/sallyport/internal/zoneinit/probe"
+	"github.com/sallyport/sallyport/internal/zoneinit/wire"
+)
+
+// payload is the process that becomes the payload. It starts without any
+// capability and only ever loses more.
+type payload struct {
+	steps
+	line    line
+	launch  wire.Launch
+	fds     []int
+	missing []wire.Lack
+	results []probe.Result
+}
+
+func payloadMain() int {
+	p := &payload{line: controlFD}
+	if err := p.run(); err != nil {
+		p.line.fail(err)
+	}
+	return exitFailed // a payload that runs never comes back here
+}
+
+func (p *payload) run() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return at("be not dumpable", err)
+	}
+	var err error
+	if p.fds, err = p.line.receive(wire.KindLaunch, &p.launch); err != nil {
+		return at("receive the payload", err)
+	}
+	p.fail = p.launch.FailStep
+	if err := p.all([]step{
+		{"stand in the zone's root", p.checkRoot},
+		{"take the standard streams", p.takeStreams},
+		{"set resource limits", p.setLimits},
+		{"restrict file access", p.restrictFiles},
+		{"filter system calls", p.filterCalls},
+		{"probe the zone", p.probeZone},
+	}); err != nil {
+		return err
+	}
+	if err := p.report(); err != nil {
+		return at("report", err)
+	}
+	if _, err := p.line.receive(wire.KindGo, nil); err != nil {
+		return at("wait for the word", err)
+	}
+	return p.all([]step{
+		{"enter the working directory", func() error { return at(p.launch.Dir, unix.Chdir(p.launch.Dir)) }},
+		{"close what is open", func() error { return unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) }},
+		{"run the payload", p.exec},
+	})
+}
+
+var errRoot = errors.New("it is another one")
+
+// checkRoot compares the root that the kernel gave this process when PID 1
+// changed its own with the one that PID 1 made.
+func (p *payload) checkRoot() error {
+	for _, dir := range [...]string{"/", "."} {
+		var st unix.Stat_t
+		if err := unix.Stat(dir, &st); err != nil {
+			return at(dir, err)
+		}
+		if int64(st.Dev) != p.launch.Root.Dev || int64(st.Ino) != p.launch.Root.Ino { //nolint:gosec // as they were sent
+			return at(dir, errRoot)
+		}
+	}
+	unix.Umask(0o022)
+	return nil
+}
+
+func (p *payload) takeStreams() error {
+	if len(p.fds) != 3 {
+		return unix.EBADF
+	}
+	for i, fd := range p.fds {
+		if err := unix.Dup3(fd, i, 0); err != nil {
+			return err
+		}
+		unix.Close(fd)
+	}
+	return nil
+}
+
+// setLimits sets each limit, soft and hard, as far as the inherited hard limit
+// goes: it cannot be raised here.
+func (p *payload) setLimits() error {
+	for _, l := range p.launch.Limits {
+		var now unix.Rlimit
+		if err := unix.Prlimit(0, l.Resource, nil, &now); err != nil {
+			return err
+		}
+		v := min(uint64(max(l.Value, 0)), now.Max) //nolint:gosec // not negative
+		if err := unix.Prlimit(0, l.Resource, &unix.Rlimit{Cur: v, Max: v}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *payload) without(primitive string) bool {
+	for _, w := range p.launch.Without {
+		if w == primitive {
+			p.missing = append(p.missing, wire.Lack{Primitive: primitive, Why: "left out on request"})
+			return true
+		}
+	}
+	return false
+}
+
+func (p *payload) restrictFiles() error {
+	if p.without(wire.Landlock) {
+		return nil
+	}
+	lack, err := landlock(p.launch.Writable)
+	if lack != "" {
+		p.missing = append(p.missing, wire.Lack{Primitive: wire.Landlock, Why: lack})
+	}
+	return err
+}
+
+func (p *payload) filterCalls() error {
+	if p.without(wire.Seccomp) {
+		return nil
+	}
+	_, err := installFilter(systemCalls(), unix.SECCOMP_FILTER_FLAG_TSYNC)
+	return err
+}
+
+// probeZone tries, with what the payload will have, what must not work.
+func (p *payload) probeZone() error {
+	c := p.launch.Probe
+	names := make([]string, 0, len(p.launch.Env))
+	for _, kv := range p.launch.Env {
+		name, _, _ := strings.Cut(kv, "=")
+		names = append(names, name)
+	}
+	p.results = probe.Run(probe.Config{
+		HostPIDs: c.HostPIDs, HostNS: c.HostNS, StateDir: c.StateDir, AllowedListen: c.AllowedListen,
+		Canaries: c.Canaries, Forbidden: c.Forbidden, NoLoopback: c.NoLoopback, Zone: c.Zone,
+		AllowedEnv: names, Env: p.launch.Env, Writable: p.launch.Writable,
+	})
+	return nil
+}
+
+// report tells what the probe found. After a single bad result this process
+// will not run the payload, whatever the controller says.
+func (p *payload) report() error {
+	m := wire.Probed{Missing: p.missing}
+	clean := len(p.results) > 0
+	for _, r := range p.results {
+		clean = clean && r.OK
+		m.Probes = append(m.Probes, wire.Probe{Name: r.Name, Wanted: r.Wanted, Got: r.Got, OK: r.OK})
+	}
+	if err := p.line.send(wire.KindProbed, &m); err != nil {
+		return err
+	}
+	if !clean {
+		unix.Exit(exitFailed)
+	}
+	return nil
+}
+
+var errNotFound error = syscall.ENOENT
+
+// exec becomes the payload. Its line closes with that, which tells the
+// controller that it runs.
+func (p *payload) exec() error {
+	if len(p.launch.Args) == 0 || p.launch.Args[0] == "" {
+		return unix.EINVAL
+	}
+	name := p.launch.Args[0]
+	if strings.Contains(name, "/") {
+		return at(name, syscall.Exec(name, p.launch.Args, p.launch.Env))
+	}
+	last := errNotFound
+	for dir := range strings.SplitSeq(lookup(p.launch.Env, "PATH"), ":") {
+		if !strings.HasPrefix(dir, "/") {
+			continue // never the working directory
+		}
+		err := syscall.Exec(dir+"/"+name, p.launch.Args, p.launch.Env)
+		if err != syscall.ENOENT && err != syscall.ENOTDIR {
+			last = err
+		}
+		if err != syscall.ENOENT && err != syscall.ENOTDIR && err != syscall.EACCES {
+			break
+		}
+	}
+	return at(name, last)
+}
+
+func lookup(env []string, name string) string {
+	for _, kv := range env {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
