@@ -70,7 +70,11 @@ func (a *app) run(ctx context.Context, args []string) int {
 		return a.code
 	}
 	if strings.HasPrefix(err.Error(), "unknown command") { // cobra gives it no type
-		err = usagef("%s", strings.Join(strings.Fields(err.Error()), " "))
+		what, meant, _ := strings.Cut(err.Error(), "Did you mean this?")
+		if meant = strings.Join(strings.Fields(meant), ", "); meant != "" {
+			what = strings.TrimSpace(what) + ": did you mean " + meant + "?"
+		}
+		err = usagef("%s", what)
 	}
 	p := explain(err)
 	if p.Next == "" && p.Code == codeUsage {

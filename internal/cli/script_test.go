@@ -1,0 +1,129 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/goproxytest"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/sallyport/sallyport/internal/cli"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"sallyport": func() { os.Exit(cli.Main("v0.0.0-test", os.Args[1:])) },
+	})
+}
+
+// TestScripts runs what users see. The upstreams are served here, so that no
+// script needs another machine; zones, gateway, log and signatures are real.
+func TestScripts(t *testing.T) {
+	mod := goproxytest.NewTestServer(t, "testdata/mod", "")
+	npm := newRegistry(t, "testdata/npm")
+	testscript.Run(t, testscript.Params{
+		Dir:                "testdata/script",
+		RequireUniqueNames: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("HOME", filepath.Join(e.WorkDir, ".home"))
+			e.Setenv("SALLYPORT_STATE", filepath.Join(e.WorkDir, ".state"))
+			e.Setenv("GOPROXY", mod.URL)
+			e.Setenv("GOSUMDB", "off")
+			e.Setenv("GOTOOLCHAIN", "local")
+			e.Setenv("GOFLAGS", "-buildvcs=false -modcacherw")
+			e.Setenv("npm_config_registry", npm.URL+"/")
+			e.Setenv("npm_config_update_notifier", "false")
+			e.Setenv("npm_config_omit_lockfile_registry_resolved", "true")
+			e.Setenv("PATH", os.Getenv("PATH"))
+			e.Setenv("TERM", "dumb")
+			return os.MkdirAll(filepath.Join(e.WorkDir, ".home"), 0o700)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"json":   cmdJSON,
+			"status": cmdStatus,
+			"tamper": cmdTamper,
+		},
+	})
+}
+
+// cmdJSON checks a value in a JSON file: json FILE PATH [VALUE]. A path is
+// a.b[0].c, with [#] for a length. Without a value it must only be there.
+func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: [!] json FILE PATH [VALUE]")
+	}
+	var v any
+	if err := json.Unmarshal([]byte(ts.ReadFile(args[0])), &v); err != nil {
+		ts.Fatalf("%s: %v", args[0], err)
+	}
+	got, ok := at(v, args[1])
+	text := fmt.Sprint(got)
+	matches := ok && (len(args) == 2 || text == args[2])
+	if matches == neg {
+		ts.Fatalf("%s at %s is %q (there: %t)", args[0], args[1], text, ok)
+	}
+}
+
+func at(v any, path string) (any, bool) {
+	for _, step := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
+		switch node := v.(type) {
+		case map[string]any:
+			next, ok := node[step]
+			if !ok {
+				return nil, false
+			}
+			v = next
+		case []any:
+			if step == "#" {
+				return len(node), true
+			}
+			i, err := strconv.Atoi(step)
+			if err != nil || i < 0 || i >= len(node) {
+				return nil, false
+			}
+			v = node[i]
+		default:
+			return nil, false
+		}
+	}
+	return v, true
+}
+
+// cmdStatus runs a command and wants an exact exit code: status CODE COMMAND...
+func cmdStatus(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: status CODE COMMAND [ARG...]")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	got := "0"
+	if err != nil {
+		got = strings.TrimPrefix(err.Error(), "exit status ")
+	}
+	if got != args[0] {
+		ts.Fatalf("exit code %s, want %s", got, args[0])
+	}
+}
+
+// cmdTamper changes one byte in the middle of each file that a pattern names.
+func cmdTamper(ts *testscript.TestScript, _ bool, args []string) {
+	for _, pattern := range args {
+		files, err := filepath.Glob(ts.MkAbs(pattern))
+		if err != nil || len(files) == 0 {
+			ts.Fatalf("no file matches %s: %v", pattern, err)
+		}
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			if err != nil || len(b) == 0 {
+				ts.Fatalf("tamper %s: %d bytes, %v", f, len(b), err)
+			}
+			b[len(b)/2] ^= 1
+			ts.Check(os.Chmod(f, 0o600))
+			ts.Check(os.WriteFile(f, b, 0o600))
+		}
+	}
+}
