@@ -10,3 +10,153 @@
 // It does not vet what the command leaves in the checkout: code that it wrote
 // there runs with your authority once you run it outside.
 package confine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/boundary"
+	"github.com/sallyport/sallyport/internal/evidence"
+	"github.com/sallyport/sallyport/internal/sandbox"
+)
+
+// gatewayPort is where the gateway listens inside, on a loopback of its own.
+const gatewayPort = 8473
+
+// Road is the gateway as one command sees it.
+type Road interface {
+	http.Handler
+	Env(port int) []string
+	Denials() []evidence.Denial
+}
+
+// Request is one command. The zero value of each field gives it less.
+type Request struct {
+	Zone    boundary.Zone
+	Require string // lowest isolation level; empty: full
+	Dir     string // working directory, absolute and free of links
+	Write   []string
+	Show    []string // paths in Dir that hold credentials and are shown all the same
+	Args    []string
+
+	Host  []string        // environment of the caller
+	Names []string        // variables of Host that are let through beyond the usual
+	Base  []string        // environment of the toolchains
+	Tools []sandbox.Mount // the toolchains
+	Road  Road            // nil: no network at all
+
+	Scratch    string // empty directory for this command, for what is shown in place of credentials
+	Quarantine string // directory for what is moved away
+
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Limits         sandbox.Limits
+
+	// Started is told the receipt before the first output of the command.
+	Started func(evidence.Receipt)
+}
+
+// Outcome is how a command ended.
+type Outcome struct {
+	ExitCode  int    // of the command; 128 and the number of the signal that ended it
+	Limit     string // which limit ended it; empty: none
+	Receipt   evidence.Receipt
+	Denials   []evidence.Denial
+	Intruders []Intruder
+}
+
+// Run runs the command and returns when every process of it is gone. The error
+// is a *sandbox.NotIsolated when the zone would have been too weak; a command
+// that fails is no error.
+func Run(ctx context.Context, sb sandbox.Sandbox, r Request) (Outcome, error) {
+	if err := checkDir(r.Dir); err != nil {
+		return Outcome{}, err
+	}
+	g, err := newGuard(r.Dir)
+	if err != nil {
+		return Outcome{}, err
+	}
+	spec, err := r.spec(g)
+	if err != nil {
+		return Outcome{}, err
+	}
+	proc, err := sb.Start(ctx, spec)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if r.Started != nil {
+		r.Started(proc.Receipt())
+	}
+	stop := r.serve(proc.Listeners())
+	stopKill := context.AfterFunc(ctx, proc.Kill)
+	res, err := proc.Wait()
+	stopKill()
+	stop()
+	intruders, sweepErr := g.sweep(r.Quarantine)
+	if err := errors.Join(err, sweepErr); err != nil {
+		return Outcome{}, err
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return Outcome{}, cause
+	}
+	out := Outcome{ExitCode: exitCode(res), Limit: res.Limit, Receipt: proc.Receipt(), Intruders: intruders}
+	out.Denials = r.denials(res, out)
+	return out, nil
+}
+
+// spec is the zone of the command.
+func (r *Request) spec(g *guard) (sandbox.Spec, error) {
+	base := r.Base
+	var listen []int
+	if r.Road != nil {
+		base = append(append([]string{}, base...), r.Road.Env(gatewayPort)...)
+		listen = []int{gatewayPort}
+	}
+	env, err := environ(r.Host, base, r.Names)
+	if err != nil {
+		return sandbox.Spec{}, err
+	}
+	mounts, err := r.mounts(g)
+	if err != nil {
+		return sandbox.Spec{}, err
+	}
+	return sandbox.Spec{
+		Zone: r.Zone, Identity: identity(r.Zone), Require: r.Require,
+		Args: r.Args, Env: env, Dir: inside(r.Dir),
+		Mounts: mounts, Listen: listen, NoLoopback: false,
+		Limits: r.Limits, Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr,
+		Forbidden: forbidden(r.Host),
+	}, nil
+}
+
+func identity(z boundary.Zone) string {
+	return fmt.Sprintf("spiffe://sallyport.local/exec/%s/exec", z)
+}
+
+// serve answers on the zone's own sockets until the returned function is called.
+func (r *Request) serve(listeners []net.Listener) (stop func()) {
+	if r.Road == nil {
+		for _, l := range listeners {
+			l.Close()
+		}
+		return func() {}
+	}
+	srv := &http.Server{Handler: r.Road, ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
+	for _, l := range listeners {
+		go srv.Serve(l)
+	}
+	return func() { srv.Close() }
+}
+
+func exitCode(res sandbox.Result) int {
+	if s, ok := res.Signal.(syscall.Signal); ok && s != 0 {
+		return 128 + int(s)
+	}
+	return res.ExitCode
+}

@@ -111,8 +111,8 @@ func isSecretFile(name string) bool {
 	return ok && !slices.Contains([]string{"example", "sample", "template", "dist", "defaults", "test"}, kind)
 }
 
-// intruder is a name that a command made although it is trusted later.
-type intruder struct {
+// Intruder is a name that a command made although it is trusted later.
+type Intruder struct {
 	Name string
 	Kept string // where it was moved to
 }
@@ -120,8 +120,8 @@ type intruder struct {
 // sweep moves away what appeared under a watched name while the command ran,
 // into a folder of quarantine, and puts links back. A name that was absent
 // cannot be protected by a mount without making it first.
-func (g *guard) sweep(quarantine string) ([]intruder, error) {
-	var found []intruder
+func (g *guard) sweep(quarantine string) ([]Intruder, error) {
+	var found []Intruder
 	var errs []error
 	for _, name := range trustedLater {
 		was, ok := g.watched[name]
@@ -143,7 +143,7 @@ func (g *guard) sweep(quarantine string) ([]intruder, error) {
 			errs = append(errs, fmt.Errorf("move %s away: %w", name, err))
 			continue
 		}
-		found = append(found, intruder{name, kept})
+		found = append(found, Intruder{name, kept})
 	}
 	return found, errors.Join(errs...)
 }

@@ -1,0 +1,72 @@
+package confine
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/boundary"
+	"github.com/sallyport/sallyport/internal/evidence"
+	"github.com/sallyport/sallyport/internal/sandbox"
+)
+
+// denials joins what the gateway refused, what the zone refused, and what was
+// moved away, and says of each whether it may be why the command failed.
+func (r *Request) denials(res sandbox.Result, out Outcome) []evidence.Denial {
+	var all []evidence.Denial
+	if r.Road != nil {
+		all = append(all, r.Road.Denials()...)
+	}
+	for _, b := range res.Blocked {
+		all = append(all, r.blocked(b))
+	}
+	for _, in := range out.Intruders {
+		all = append(all, evidence.Denial{
+			Class: "file", Target: in.Name, Rule: boundary.SP8, Count: 1,
+			Why: in.Name + " is read with more authority later; what the command put there was moved away",
+			Do:  "look at " + in.Kept,
+		})
+	}
+	if res.Limit != "" {
+		all = append(all, evidence.Denial{
+			Class: "limit", Target: res.Limit, Rule: boundary.SP3, Count: 1,
+			Why: "a zone's resources are bounded", Verdict: "the cause: the command was ended at this limit",
+		})
+	}
+	for i := range all {
+		d := &all[i]
+		d.ID = fmt.Sprintf("D-exec-%d", i+1)
+		d.Stage, d.Zone = "exec", r.Zone
+		if d.Time.IsZero() {
+			d.Time = time.Now()
+		}
+		if d.Verdict == "" {
+			d.Verdict = verdict(out.ExitCode)
+		}
+	}
+	return all
+}
+
+// verdict does not pretend to know: only a command that ended well rules a
+// refusal out as the cause.
+func verdict(code int) string {
+	if code == 0 {
+		return "not the cause of a failure: the command ended well"
+	}
+	return fmt.Sprintf("may be the cause: the command ended with code %d", code)
+}
+
+func (r *Request) blocked(b sandbox.Blocked) evidence.Denial {
+	d := evidence.Denial{Class: "file", Target: b.Target, Process: b.Process, Rule: boundary.SP3, Count: b.Count, Why: "the zone does not let it"}
+	if b.What == "connect" || strings.HasPrefix(b.What, "net") {
+		d.Class = "net"
+		d.Why = fmt.Sprintf("%s has no network", r.Zone)
+		if r.Zone == boundary.Fetch {
+			d.Why = "the gateway is the only road out of fetch, and gives what a lockfile names"
+			d.Do = "name the package in the lockfile, or fetch the file before and commit its digest"
+		} else {
+			d.Do = "fetch it in the fetch zone: sallyport exec --zone fetch -- COMMAND"
+		}
+	}
+	return d
+}
