@@ -15,16 +15,16 @@ type code string
 
 // The codes. They are never renamed: scripts and search engines know them.
 const (
-	codeUsage       code = "usage"
-	codeInterrupted code = "interrupted"
-	codeInternal    code = "internal"
-	codePermission  code = "permission"
-	codeNoFile      code = "no-file"
-	codeNoEntry     code = "no-entry"
-	codeNoLog       code = "no-log"
-	codeLogForked   code = "log-forked"
-	codeLogDamaged  code = "log-damaged"
-	codeKeyExposed  code = "key-exposed"
+	codeUsage       code = "E-USAGE"
+	codeInterrupted code = "E-INTERRUPTED"
+	codeInternal    code = "E-INTERNAL"
+	codePermission  code = "E-PERMISSION"
+	codeNoFile      code = "E-NO-FILE"
+	codeNoEntry     code = "E-NO-ENTRY"
+	codeNoLog       code = "E-NO-LOG"
+	codeLogForked   code = "E-LOG-FORKED"
+	codeLogDamaged  code = "E-LOG-DAMAGED"
+	codeKeyExposed  code = "E-KEY-EXPOSED"
 )
 
 // errInterrupted is the cause of a context that an interrupt ended.
