@@ -49,8 +49,11 @@ type Run struct {
 	Rebuilds   []Rebuild     `json:"rebuilds"`
 	Secrets    []Finding     `json:"secrets"`     // secrets and canaries found in outputs or logs
 	SecretsRun bool          `json:"secrets_run"` // the scan ran to its end
-	Denials    []Denial      `json:"denials"`
-	Without    []string      `json:"without,omitempty"` // stages left out with --without
+	// SecretsKnown were found too, but the same text is in the source or in a
+	// material: this run did not let it out. Canaries are never among them.
+	SecretsKnown []Finding `json:"secrets_known,omitempty"`
+	Denials      []Denial  `json:"denials"`
+	Without      []string  `json:"without,omitempty"` // stages left out with --without
 }
 
 // Source is what was built.
