@@ -43,6 +43,7 @@ func (p *payload) run() error {
 		{"stand in the zone's root", p.checkRoot},
 		{"take the standard streams", p.takeStreams},
 		{"set resource limits", p.setLimits},
+		{"hand on no other descriptor", closeOnExec},
 		{"restrict file access", p.restrictFiles},
 		{"filter system calls", p.filterCalls},
 		{"probe the zone", p.probeZone},
@@ -57,7 +58,7 @@ func (p *payload) run() error {
 	}
 	return p.all([]step{
 		{"enter the working directory", func() error { return at(p.launch.Dir, unix.Chdir(p.launch.Dir)) }},
-		{"close what is open", func() error { return unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) }},
+		{"hand on no other descriptor", closeOnExec}, // those that the probe opened
 		{"run the payload", p.exec},
 	})
 }
@@ -92,6 +93,8 @@ func (p *payload) takeStreams() error {
 	}
 	return nil
 }
+
+func closeOnExec() error { return unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) }
 
 // setLimits sets each limit, soft and hard, as far as the inherited hard limit
 // goes: it cannot be raised here.

@@ -45,7 +45,7 @@ func (z *zone) makeRoot() error {
 			return err
 		}
 	}
-	return directory(z.root, work+"/host", 0o700)
+	return nil
 }
 
 func (z *zone) showPrograms() error {
@@ -195,10 +195,6 @@ var masked = [...]string{
 	"timer_list", "interrupts", "iomem", "ioports", "acpi", "asound", "bus", "driver", "fs", "scsi", "tty",
 }
 
-// bounds are the counts of nested namespaces that this user namespace may
-// hold: none. The filter refuses to make them; this is the wall behind it.
-var bounds = [...]string{"user", "mnt", "net", "pid"}
-
 // makeProc mounts the process table of the zone's own pid namespace, in which a
 // process sees only those that it could trace: not PID 1.
 func (z *zone) makeProc() error {
@@ -209,10 +205,10 @@ func (z *zone) makeProc() error {
 		z.lack(wire.Proc, err.Error())
 		return nil
 	}
-	if z.without(wire.Nesting) {
-		// noted
-	} else if why := forbidNesting(fd); why != "" {
-		z.lack(wire.Nesting, why)
+	if !z.without(wire.Nesting) {
+		if err := forbidNesting(fd); err != nil {
+			z.lack(wire.Nesting, err.Error())
+		}
 	}
 	if err := restrict(fd, bare|unix.MOUNT_ATTR_RDONLY, false); err != nil {
 		unix.Close(fd)
@@ -236,20 +232,17 @@ func (z *zone) newProc() (int, error) {
 	return create("proc", bare, option{"hidepid", "invisible"})
 }
 
-func forbidNesting(proc int) string {
-	for _, kind := range bounds {
-		path := "sys/user/max_" + kind + "_namespaces"
-		fd, err := unix.Openat(proc, path, unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
-		if err != nil {
-			return path + ": " + err.Error()
-		}
-		_, err = unix.Write(fd, []byte("0"))
-		unix.Close(fd)
-		if err != nil {
-			return path + ": " + err.Error()
-		}
+// forbidNesting sets the number of user namespaces below the zone's to none.
+// The filter refuses to make them; this is the wall behind it. Without one
+// nothing inside gets a capability, and without that no other namespace.
+func forbidNesting(proc int) error {
+	fd, err := unix.Openat(proc, "sys/user/max_user_namespaces", unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
 	}
-	return ""
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, []byte("0"))
+	return err
 }
 
 // mask puts an empty file or directory over path; what is not there needs none.
@@ -287,7 +280,7 @@ var parts = [...]struct{ name, inside string }{
 
 // makeScratch makes the zone's tmpfs. Its size is set when the stage is known.
 func (z *zone) makeScratch() error {
-	fd, err := create("tmpfs", noPrivileges, option{"mode", "0700"}, option{"size", "1m"}, option{"nr_inodes", "0"})
+	fd, err := create("tmpfs", noPrivileges, option{"mode", "0700"}, option{"size", "1m"}, option{"nr_inodes", "2m"})
 	if err != nil {
 		return err
 	}
@@ -296,7 +289,7 @@ func (z *zone) makeScratch() error {
 		return err
 	}
 	for _, name := range [...]string{"host", "layer", "upper", "work"} {
-		if err := directory(z.root, work+"/"+name, 0o700); err != nil {
+		if err := directory(z.root, work+"/"+name, 0o755); err != nil {
 			return err
 		}
 	}
