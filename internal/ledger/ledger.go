@@ -82,7 +82,7 @@ type Log struct {
 	lock  string // file whose flock(2) orders appends of all processes
 	add   tessera.AddFn
 	size  func(context.Context) (uint64, error) // integrated, maybe not yet signed
-	stop  func()
+	stop  func(orderly bool)
 	done  chan struct{} // closed when the writer has ended
 	wake  chan struct{}
 
@@ -152,8 +152,10 @@ func (l *Log) start(dir string, o Options) error {
 		return fmt.Errorf("open ledger %s: %w", dir, err)
 	}
 	l.add, l.size = a.Add, reader.IntegratedSize
-	l.stop = func() {
-		_ = shutdown(ctx) // waits for a checkpoint; Close has reported when there is none
+	l.stop = func(orderly bool) {
+		if orderly {
+			_ = shutdown(ctx) // waits until the checkpoint is published, which Close knows to be signed
+		}
 		cancel()
 	}
 	return nil
@@ -174,7 +176,7 @@ func (l *Log) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), waitDefault)
 	defer cancel()
 	err := l.settle(ctx)
-	l.stop()
+	l.stop(err == nil)
 	return err
 }
 
@@ -187,7 +189,7 @@ func (l *Log) settle(ctx context.Context) error {
 	if _, err := l.await(ctx, n); err != nil {
 		return err
 	}
-	return nil
+	return l.continues()
 }
 
 // exclude takes the lock that orders appends. It is a flock(2) lock of its own:
