@@ -27,6 +27,10 @@ const (
 	exitCredential = 7   // a credential was refused
 	exitRetry      = 9   // infrastructure: the same again may work
 	exitNotIsolate = 125 // the sandbox is not at the required level
+
+	// Of exec, as a shell has them.
+	exitNotExecutable = 126
+	exitNotFound      = 127
 )
 
 // Main runs one command line, without the program's name, and returns the exit

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-
-	"github.com/sallyport/sallyport/internal/ledger"
-	"github.com/sallyport/sallyport/internal/sign/keyfile"
 )
 
 // code is the stable name of a problem; docs/errors.md has a section for each.
@@ -25,6 +22,13 @@ const (
 	codeLogForked   code = "E-LOG-FORKED"
 	codeLogDamaged  code = "E-LOG-DAMAGED"
 	codeKeyExposed  code = "E-KEY-EXPOSED"
+	codeNotIsolated code = "E-NOT-ISOLATED"
+	codeSecretName  code = "E-SECRET-NAME"
+	codeExecDir     code = "E-EXEC-DIR"
+	codeNoCommand   code = "E-NO-COMMAND"
+	codeNoTool      code = "E-NO-TOOL"
+	codeTampered    code = "E-TAMPERED"
+	codeDiskFull    code = "E-DISK-FULL"
 )
 
 // errInterrupted is the cause of a context that an interrupt ended.
@@ -67,21 +71,6 @@ func explain(err error) *problem {
 		}
 	}
 	return &problem{Code: codeInternal, Exit: exitUnknown, What: err.Error(), cause: err}
-}
-
-// explainRooms knows the errors of the other rooms.
-func explainRooms(err error) *problem {
-	switch {
-	case errors.Is(err, ledger.ErrForked):
-		return &problem{Code: codeLogForked, Exit: exitNo, What: err.Error(),
-			Also: []string{"It was restored from an old copy, or someone rewrote it. Nothing is signed on top of it."}, Next: "sallyport log verify"}
-	case errors.Is(err, ledger.ErrDamaged):
-		return &problem{Code: codeLogDamaged, Exit: exitNo, What: err.Error(), Next: "sallyport log verify"}
-	case errors.Is(err, keyfile.ErrExposed):
-		return &problem{Code: codeKeyExposed, Exit: exitCredential, What: err.Error(),
-			Also: []string{"It may have been read already: make new keys instead of mending its mode."}}
-	}
-	return nil
 }
 
 // explainSystem knows the errors that come from below.

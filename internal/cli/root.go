@@ -54,6 +54,7 @@ func (a *app) root() *cobra.Command {
 
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
+		a.execCommand(),
 		a.doctorCommand(),
 		a.logCommand(),
 		a.versionCommand(),

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"github.com/spf13/cobra"
+
+	"github.com/sallyport/sallyport/internal/pipeline"
 )
 
 func (a *app) schemaCommand() *cobra.Command {
@@ -13,6 +15,9 @@ func (a *app) schemaCommand() *cobra.Command {
 In an editor that knows the YAML language server, the first line of the file can be
   # yaml-language-server: $schema=sallyport.schema.json`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return nil },
+		RunE: func(*cobra.Command, []string) error {
+			_, err := a.stdout.Write(pipeline.Schema())
+			return err
+		},
 	}
 }

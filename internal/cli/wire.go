@@ -1,6 +1,18 @@
 package cli
 
-import "path/filepath"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/sallyport/sallyport/internal/sandbox"
+	"github.com/sallyport/sallyport/internal/sandbox/namespaces"
+	"github.com/sallyport/sallyport/internal/toolchain"
+)
 
 // paths are the directories of what Sallyport keeps.
 type paths struct {
@@ -12,6 +24,7 @@ type paths struct {
 	keys    string // private keys, 0700
 	release string // OCI image layouts of what was promoted
 	exec    string // what exec moved away
+	cache   string // facts about toolchains that can be found again
 }
 
 func (a *app) paths() (paths, error) {
@@ -20,5 +33,67 @@ func (a *app) paths() (paths, error) {
 		return paths{}, err
 	}
 	in := func(name string) string { return filepath.Join(state, name) }
-	return paths{state, in("store"), in("gateway"), in("ledger"), in("runs"), in("keys"), in("release"), in("exec")}, nil
+	return paths{state, in("store"), in("gateway"), in("ledger"), in("runs"), in("keys"), in("release"), in("exec"), in("cache")}, nil
+}
+
+// makeState makes the state directory, which nobody else may enter.
+func (p paths) makeState() error {
+	if err := os.MkdirAll(p.state, 0o700); err != nil {
+		return fmt.Errorf("make state directory: %w", err)
+	}
+	return nil
+}
+
+// zoneMaker is a sandbox, and the user of the host that its zones run under.
+type zoneMaker interface {
+	sandbox.Sandbox
+	HostIDs() (uid, gid int)
+}
+
+// openSandbox chooses among the ways to keep a zone's promise.
+func (a *app) openSandbox(p paths) (zoneMaker, error) {
+	switch a.sandbox {
+	case namespaces.Name:
+		return namespaces.New(namespaces.Options{StateDir: p.state})
+	default:
+		return nil, usagef("no sandbox %q: there is namespaces", a.sandbox)
+	}
+}
+
+// findTools finds the toolchains that this host has.
+func findTools(ctx context.Context, p paths) (toolchain.Set, error) {
+	has := func(name string) bool { _, err := exec.LookPath(name); return err == nil }
+	set, err := toolchain.Find(ctx, toolchain.Needs{Go: has("go"), Node: has("node")}, p.cache)
+	var missing *toolchain.Missing
+	if errors.As(err, &missing) {
+		return toolchain.Set{}, &problem{Code: codeNoTool, Exit: exitUsage, What: missing.Error(), Next: "sallyport doctor", cause: err}
+	}
+	if err != nil {
+		return toolchain.Set{}, fmt.Errorf("find toolchains: %w", err)
+	}
+	return set, nil
+}
+
+// zoneEnv is the environment that every command in a zone of exec has.
+func zoneEnv(set toolchain.Set) []string {
+	return append([]string{
+		"PATH=" + strings.Join(set.Path, ":"),
+		"HOME=" + sandbox.Home,
+		"TMPDIR=" + sandbox.Temp,
+		"USER=sallyport",
+		"LOGNAME=sallyport",
+		"GOMODCACHE=" + sandbox.GoModCache,
+		"npm_config_cache=" + sandbox.NpmCache,
+		"npm_config_update_notifier=false",
+		"npm_config_audit=false",
+		"npm_config_fund=false",
+	}, set.Env...)
+}
+
+func toolMounts(set toolchain.Set) []sandbox.Mount {
+	var out []sandbox.Mount
+	for _, m := range set.Mounts {
+		out = append(out, sandbox.Mount{Host: m.Host, Inside: m.Inside, Exec: true})
+	}
+	return out
 }
