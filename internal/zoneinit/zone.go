@@ -97,8 +97,6 @@ func (z *zone) makeZone() error {
 		{"detach what is not the zone's", z.detach},
 		{"make the root read-only", func() error { return restrict(z.root, readOnly, false) }},
 		{"look at the root", func() error { return unix.Fstat(z.root, &root) }},
-		{"drop capabilities", dropAll},
-		{"filter system calls", z.filter},
 	}); err != nil {
 		return err
 	}
@@ -110,7 +108,20 @@ func (z *zone) makeZone() error {
 		unix.Close(fd)
 	}
 	unix.Close(z.root)
-	return nil
+	return z.lock()
+}
+
+// lock takes from this process what it no longer needs, while the payload's
+// probes the zone. The controller releases the payload only after both.
+func (z *zone) lock() error {
+	z.missing = nil
+	if err := z.all([]step{
+		{"drop capabilities", dropAll},
+		{"filter system calls", z.filter},
+	}); err != nil {
+		return err
+	}
+	return at("tell that it is locked", z.line.send(wire.KindLocked, nil))
 }
 
 // lack notes a primitive that the zone does without. The controller decides

@@ -35,12 +35,13 @@ func startOnce(b *testing.B, s *Sandbox) {
 	if _, err := p.Wait(); err != nil {
 		b.Fatal(err)
 	}
-	// The next one is prepared while a stage runs, which takes longer than
-	// this payload does.
-	s.mu.Lock()
-	next := s.prepared
-	s.mu.Unlock()
-	if next != nil {
+	if s.options.Prepare {
+		// The next one is prepared while a stage runs, which takes longer
+		// than this payload does.
+		s.prepareNext()
+		s.mu.Lock()
+		next := s.prepared
+		s.mu.Unlock()
 		next <- <-next
 	}
 	b.StartTimer()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/boundary"
 	"github.com/sallyport/sallyport/internal/sandbox"
+	_ "github.com/sallyport/sallyport/internal/zoneinit" // its changes must not meet a cached result
 )
 
 // builtInit builds the zone's init once for all tests, so that they never run a

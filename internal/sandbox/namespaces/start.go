@@ -14,6 +14,9 @@ import (
 	"github.com/sallyport/sallyport/internal/zoneinit/wire"
 )
 
+// refillDelay is how long after a start the next zone is prepared.
+const refillDelay = 20 * time.Millisecond
+
 // Start makes the zone, has it probed, and lets the payload run. When ctx ends,
 // so does the zone. An error of the payload's own start (no such program) wraps
 // fs.ErrNotExist or fs.ErrPermission.
@@ -32,7 +35,8 @@ func (s *Sandbox) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Process
 	defer p.close()
 	z, err := s.take(p.user)
 	if s.options.Prepare {
-		defer s.prepareNext()
+		// Later, since the payload of this one has to start first.
+		defer time.AfterFunc(refillDelay, s.prepareNext)
 	}
 	if err != nil {
 		return nil, err
@@ -91,6 +95,9 @@ func (r *process) make(p *plan, level sandbox.Level) error {
 	}
 	if err := r.judge(p, level, append(made.Missing, probed.Missing...), probed.Probes); err != nil {
 		return err
+	}
+	if _, err := r.zone.control.receive(wire.KindLocked, nil); err != nil {
+		return fmt.Errorf("lock the zone: %w", err)
 	}
 	return r.zone.release()
 }

@@ -1,5 +1,5 @@
 // Package wire is what the controller tells a zone's first process, and what it
-// hears back: four messages down, five up, in a compact binary form.
+// hears back: four kinds of message down, six up, in a compact binary form.
 //
 // A message on the socket is a frame: one byte for its Kind, four bytes
 // (little-endian) for the length of the body, then the body. File descriptors
@@ -36,7 +36,8 @@ const (
 	KindGo      Kind = 'G' // empty, to the payload's process: run
 
 	KindReady  Kind = 'R' // empty, from PID 1: prepared
-	KindMade   Kind = 'M' // Made, from PID 1: everything is mounted and locked
+	KindMade   Kind = 'M' // Made, from PID 1: everything is mounted
+	KindLocked Kind = 'K' // empty, from PID 1: it has no capability left
 	KindProbed Kind = 'O' // Probed, from the payload's process
 	KindEnded  Kind = 'X' // Ended, from PID 1
 	KindFailed Kind = 'E' // Failed, from either: nothing has run
