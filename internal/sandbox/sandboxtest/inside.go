@@ -65,6 +65,7 @@ func roles() map[string]func(args []string) int {
 		"peer":    peer,
 		"meet":    meet,
 		"get":     get,
+		"self":    self,
 		"setuid":  func([]string) int { return fail(unix.Setuid(0)) },
 	}
 }
@@ -330,4 +331,21 @@ func get(a []string) int {
 	b, err := io.ReadAll(io.LimitReader(c, 1000))
 	fmt.Println("got:", string(b))
 	return fail(err)
+}
+
+// self connects to a listener of its own.
+func self([]string) int {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		fmt.Println("refused:", err)
+		return 0
+	}
+	defer l.Close()
+	c, err := net.DialTimeout("tcp4", l.Addr().String(), time.Second)
+	if err != nil {
+		fmt.Println("refused:", err)
+		return 0
+	}
+	fmt.Println("reached")
+	return fail(c.Close())
 }

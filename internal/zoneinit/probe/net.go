@@ -26,7 +26,11 @@ func (p *prober) network() {
 	}
 	p.found("net.tcp6", "unreachable", reach6(isolated))
 	p.found("net.dns.config", "no name server", resolvAgainst(readFile("/etc/resolv.conf")))
-	p.found("net.dns.servers", "unreachable", p.reach(isolated, "8.8.8.8:53 1.1.1.1:53 127.0.0.53:53"))
+	servers := "8.8.8.8:53 1.1.1.1:53"
+	if !p.NoLoopback { // without lo there is nothing that could answer, not even with a refusal
+		servers += " 127.0.0.53:53"
+	}
+	p.found("net.dns.servers", "unreachable", p.reach(isolated, servers))
 	if p.NoLoopback {
 		p.found("net.loopback", "down", loopbackAgainst())
 	}
