@@ -188,15 +188,19 @@ func descriptors([]string) int {
 	return 0
 }
 
-// fork starts processes that stay, until one is refused, and prints how many
-// there were.
+// fork makes processes that stay, until one is refused, and says how many there
+// were. They are copies of this one that do nothing: other programs would cost
+// the host more than the limit is about.
 func fork(a []string) int {
 	want := number(a[0])
 	for n := range want {
-		cmd := exec.Command("/proc/self/exe", word, "sleep")
-		if err := cmd.Start(); err != nil {
-			fmt.Println("refused after", n)
+		pid, _, e := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+		if e != 0 {
+			fmt.Println("refused after", n, e)
 			return 0
+		}
+		for pid == 0 {
+			unix.RawSyscall6(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
 		}
 	}
 	fmt.Println("all", want)

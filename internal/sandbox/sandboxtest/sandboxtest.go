@@ -191,6 +191,7 @@ func (s *suite) owned(t *testing.T, names ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	s.own(t, dir)
+	t.Cleanup(func() { opened(t, dir) })
 	for _, n := range names {
 		path := filepath.Join(dir, n)
 		if err := os.Mkdir(path, 0o755); err != nil {
@@ -199,6 +200,20 @@ func (s *suite) owned(t *testing.T, names ...string) string {
 		s.own(t, path)
 	}
 	return dir
+}
+
+// opened gives back the modes without which a directory cannot be removed:
+// overlayfs leaves its own with none.
+func opened(t *testing.T, dir string) {
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if d != nil && d.IsDir() && d.Type()&os.ModeSymlink == 0 {
+			return os.Chmod(path, 0o700)
+		}
+		return err
+	})
+	if err != nil {
+		t.Errorf("make %s removable: %v", dir, err)
+	}
 }
 
 // own gives a path to the zone's user, where that is not the test's.
