@@ -9,11 +9,6 @@ import (
 	"github.com/sallyport/sallyport/internal/zoneinit/wire"
 )
 
-// programs are the directories of the host that every zone sees, read-only:
-// the programs and libraries of the system. A link among them (merged /usr) is
-// made again.
-var programs = [...]string{"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"}
-
 // empty are the directories of a root that programs expect to be there.
 var empty = [...]string{"etc", "dev", "dev/shm", "proc", "sys", "tmp", "home", "run", "var", work}
 
@@ -48,8 +43,10 @@ func (z *zone) makeRoot() error {
 	return nil
 }
 
+// showPrograms shows the programs of the host. A link among them (merged /usr)
+// is made again.
 func (z *zone) showPrograms() error {
-	for _, name := range programs {
+	for _, name := range wire.Programs() {
 		if err := z.show(name); err != nil {
 			return err
 		}

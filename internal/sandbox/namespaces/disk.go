@@ -10,44 +10,82 @@ import (
 )
 
 // diskInterval is how often the growth of an upper directory is looked at.
-const diskInterval = 500 * time.Millisecond
+const diskInterval = 250 * time.Millisecond
 
-// watchDisk calls over once when an upper directory on disk holds more than
-// limit bytes; a tmpfs has a size and needs no watching. The function that it
-// returns ends the watch.
+// looksToCount is after how many looks a tree is counted in any case: what one
+// zone wrote can be hidden by what another process freed.
+const looksToCount = 60
+
+// diskWatch ends a zone whose upper directory on disk grows over its limit; a
+// tmpfs has a size and needs no watching.
 //
 // Each look asks the file system how much of it is in use. Only when that has
-// grown by the limit since the start can the zone have written as much, and only
-// then is the tree measured.
+// grown by what was left at the last count, or after a while, is the tree
+// counted again.
 //
 // BUG: a file that was deleted while it is open is not in the tree. What it
 // holds is bounded by the limits on file size and open files alone.
-func watchDisk(upper string, limit int64, over func()) func() {
+type diskWatch struct {
+	dir   string
+	limit int64
+	taken int64 // bytes of the file system in use at the last count
+	held  int64 // bytes that the tree held then
+	looks int   // since then
+	stop  chan struct{}
+	ended chan struct{}
+}
+
+// watchDisk looks until the watch is ended, and calls over once.
+func watchDisk(upper string, limit int64, over func()) *diskWatch {
+	w := &diskWatch{dir: upper, limit: limit, stop: make(chan struct{}), ended: make(chan struct{})}
 	if upper == "" {
-		return func() {}
+		close(w.ended)
+		return w
 	}
-	stop, ended := make(chan struct{}), make(chan struct{})
-	start := inUse(upper)
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(diskInterval)
-		defer tick.Stop()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-tick.C:
-			}
-			if inUse(upper)-start >= limit && held(upper, limit) > limit {
+	w.taken = inUse(upper)
+	go w.run(over)
+	return w
+}
+
+func (w *diskWatch) run(over func()) {
+	defer close(w.ended)
+	tick := time.NewTicker(diskInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-w.stop:
+			return
+		case <-tick.C:
+		}
+		if w.looks++; w.grown() || w.looks >= looksToCount {
+			w.count()
+			if w.held > w.limit {
 				over()
 				return
 			}
 		}
-	}()
-	return func() {
-		close(stop)
-		<-ended
 	}
+}
+
+// grown tells whether the limit can have been reached since the last count.
+func (w *diskWatch) grown() bool { return w.held+inUse(w.dir)-w.taken > w.limit }
+
+func (w *diskWatch) count() {
+	w.looks, w.taken, w.held = 0, inUse(w.dir), held(w.dir, w.limit)
+}
+
+// end ends the watch, once the zone is gone, and tells whether the limit is
+// exceeded after all.
+func (w *diskWatch) end() bool {
+	close(w.stop)
+	<-w.ended
+	if w.dir == "" {
+		return false
+	}
+	if w.grown() {
+		w.count()
+	}
+	return w.held > w.limit
 }
 
 // inUse is how many bytes of a file system are taken.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -64,10 +63,15 @@ func (u zoneUser) attributes(root bool, without []string) *syscall.SysProcAttr {
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: u.inside, HostID: u.uid, Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: u.inside, HostID: u.gid, Size: 1}},
 		// What the init needs to make mounts, to bring lo up, to empty the
-		// bounding set and to forbid further namespaces. It is all in the
-		// new user namespace, and gone before the payload runs.
-		AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_NET_BIND_SERVICE, unix.CAP_SETPCAP, unix.CAP_SYS_RESOURCE},
-		Setsid:      true,
+		// bounding set and to forbid further namespaces; overlayfs works on
+		// with what its mounter had, and its work directory has no mode
+		// bits. It is all in the new user namespace, of which it can reach
+		// nothing but the zone's own files, and gone before the payload runs.
+		AmbientCaps: []uintptr{
+			unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_NET_BIND_SERVICE, unix.CAP_SETPCAP, unix.CAP_SYS_RESOURCE,
+			unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER, unix.CAP_CHOWN, unix.CAP_FSETID,
+		},
+		Setsid: true,
 	}
 	if root {
 		a.GidMappingsEnableSetgroups = true
@@ -165,6 +169,3 @@ func (s *Sandbox) newIDMap(uid, gid int) (*os.File, error) {
 	}
 	return ns, err
 }
-
-// joined is a comma list for messages.
-func joined(list []string) string { return strings.Join(list, ", ") }

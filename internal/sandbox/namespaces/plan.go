@@ -227,6 +227,9 @@ func (s *Sandbox) planMount(p *plan, m sandbox.Mount) error {
 			return fmt.Errorf("%s is the zone's own", fixed)
 		}
 	}
+	if shown(m) {
+		return nil
+	}
 	w := wire.Mount{From: wire.Source{FD: -1}, Inside: m.Inside, Writable: m.Writable, Exec: m.Exec}
 	if m.Host != "" {
 		info, err := os.Stat(m.Host)
@@ -244,6 +247,18 @@ func (s *Sandbox) planMount(p *plan, m sandbox.Mount) error {
 	}
 	p.setup.Mounts = append(p.setup.Mounts, w)
 	return nil
+}
+
+// shown tells whether every zone sees just this anyway: a part of the system's
+// programs, read-only, at its own place, be it by way of a link.
+func shown(m sandbox.Mount) bool {
+	top, _, _ := strings.Cut(strings.TrimPrefix(m.Inside, "/"), "/")
+	if m.Writable || m.Host == "" || !slices.Contains(wire.Programs(), top) {
+		return false
+	}
+	there, err1 := filepath.EvalSymlinks(m.Inside)
+	from, err2 := filepath.EvalSymlinks(m.Host)
+	return err1 == nil && err2 == nil && there == from
 }
 
 // tree is how a host path is shown.

@@ -62,13 +62,15 @@ func (r *process) run(ctx context.Context) {
 	defer close(r.done)
 	r.streams.copy(func() { r.over("output") })
 	timer := time.AfterFunc(r.limits.Time, func() { r.over("time") })
-	unwatch := watchDisk(r.spec.Overlay.Upper, r.limits.Disk, func() { r.over("disk") })
+	disk := watchDisk(r.spec.Overlay.Upper, r.limits.Disk, func() { r.over("disk") })
 	var ended wire.Ended
 	told := r.zone.control.await(wire.KindEnded, &ended) == nil
 	r.zone.kill() // what the payload left behind
 	r.zone.wait()
 	timer.Stop()
-	unwatch()
+	if disk.end() {
+		r.over("disk")
+	}
 	r.stop()
 	r.err = r.streams.end()
 	r.result = sandbox.Result{Wall: time.Since(r.began), CPU: time.Duration(ended.CPU), MaxRSS: ended.MaxRSS}

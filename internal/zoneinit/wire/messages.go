@@ -12,6 +12,12 @@ const (
 	Nesting  = "nesting" // the count of nested namespaces is bound to zero
 )
 
+// Programs are the directories of the host's root that every zone sees,
+// read-only: the programs and libraries of the system.
+func Programs() []string {
+	return []string{"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"}
+}
+
 // Prepare is what PID 1 needs before anything is known of the stage.
 type Prepare struct {
 	UID      int      // of the payload, inside
