@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -136,21 +137,34 @@ func (l *loader) artifacts(p *Pipeline) {
 // conflicts refuses a stage that is handed the same path by two stages neither
 // of which comes after the other: nothing says which one it means.
 func (l *loader) conflicts(p *Pipeline) {
+	before := make(map[string]map[string]bool, len(p.Stages))
 	for _, s := range p.Stages {
-		inputs := p.Inputs(s.Name)
-		for i, a := range inputs {
-			for _, b := range inputs[i+1:] {
-				if a.Stage == b.Stage || !overlaps(a.Path, b.Path) || p.after(a.Stage, b.Stage) || p.after(b.Stage, a.Stage) {
-					continue
-				}
-				l.add("E-PATH-CONFLICT", mark{s.Line, 1, 1}, "let one of them take from the other, or keep other paths", "%s is handed %s by %s and %s by %s, and neither comes after the other", s.Name, a.Path, a.Stage, b.Path, b.Stage)
-			}
+		before[s.Name] = p.Before(s.Name)
+	}
+	for _, s := range p.Stages {
+		makers := map[string][]string{} // path -> stages
+		for _, in := range p.Inputs(s.Name) {
+			makers[in.Path] = append(makers[in.Path], in.Stage)
+		}
+		for _, in := range p.Inputs(s.Name) {
+			l.conflict(s, in, makers, before)
 		}
 	}
 }
 
-func overlaps(a, b string) bool {
-	return a == b || strings.HasPrefix(a, b+"/") || strings.HasPrefix(b, a+"/")
+// conflict looks for who else makes a path, or a folder that it is in.
+func (l *loader) conflict(s Stage, in Input, makers map[string][]string, before map[string]map[string]bool) {
+	for dir := in.Path; dir != "."; dir = path.Dir(dir) {
+		for _, other := range makers[dir] {
+			// Of two equal paths the pair is told once, by the later name.
+			if other == in.Stage || dir == in.Path && other > in.Stage || before[other][in.Stage] || before[in.Stage][other] {
+				continue
+			}
+			l.add("E-PATH-CONFLICT", mark{s.Line, 1, 1}, "let one of them take from the other, or keep other paths",
+				"%s is handed %s by %s and %s by %s, and neither comes after the other", s.Name, in.Path, in.Stage, dir, other)
+			return
+		}
+	}
 }
 
 // Input is one path that a stage finds in its workspace, and who made it.
@@ -208,8 +222,6 @@ func (p *Pipeline) Before(name string) map[string]bool {
 	}
 	return seen
 }
-
-func (p *Pipeline) after(late, early string) bool { return p.Before(late)[early] }
 
 // artifactsOf lists the artifacts that come to a stage, by name.
 func (p *Pipeline) artifactsOf(stage string) []string {

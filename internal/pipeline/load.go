@@ -47,11 +47,27 @@ func (l *loader) pipeline() *Pipeline {
 		p.Stages = append(p.Stages, l.stage(&l.form.Stages.rows[i]))
 	}
 	p.Expect = l.expect()
-	if l.links(p) {
+	if l.few(p) && l.links(p) {
 		l.artifacts(p)
 		l.conflicts(p)
 	}
 	return p
+}
+
+// maxPaths bounds what all stages together hand on, and with it the work of
+// comparing these paths.
+const maxPaths = 2000
+
+func (l *loader) few(p *Pipeline) bool {
+	n := 0
+	for _, s := range p.Stages {
+		n += len(s.Keep) + len(s.Out)
+	}
+	if n > maxPaths {
+		l.add("E-PATH", l.form.Stages.at, "keep folders rather than files", "the stages hand on %d paths; at most %d are followed", n, maxPaths)
+		return false
+	}
+	return true
 }
 
 func (l *loader) gateway() Gateway {

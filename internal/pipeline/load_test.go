@@ -427,3 +427,36 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// The most stages and paths that a file may have are still judged quickly.
+func TestManyStages(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("version: 1\nname: shop\nstages:\n")
+	for i := range maxItems {
+		b.WriteString("  s" + itoa(i) + ": { zone: build, run: [make]")
+		if i > 0 {
+			b.WriteString(", from: [s0")
+			for j := 1; j < i; j++ {
+				b.WriteString(", s" + itoa(j))
+			}
+			b.WriteString("]")
+		}
+		b.WriteString(", keep: [a0")
+		for j := 1; j < maxPaths/maxItems; j++ {
+			b.WriteString(", a" + itoa(j))
+		}
+		b.WriteString("] }\n")
+	}
+	p, err := Load(FileName, []byte(b.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cs := boundary.Check(p.Graph("sallyport.local")); len(cs) > 0 {
+		t.Errorf("%+v", cs[0])
+	}
+	more := strings.ReplaceAll(b.String(), "[a0,", "[more, a0,")
+	var e *Error
+	if _, err := Load(FileName, []byte(more)); !errors.As(err, &e) || e.Code != "E-PATH" {
+		t.Errorf("more than %d paths: %v", maxPaths, err)
+	}
+}

@@ -65,7 +65,7 @@ type list[T any, P interface {
 	at    mark
 }
 
-const maxItems = 1000 // of one list or mapping
+const maxItems = 100 // of one list or mapping
 
 func (l *list[T, P]) read(r *report, n *yaml.Node) {
 	l.at = place(n)

@@ -24,7 +24,11 @@ func (l *loader) stage(row *row[stageName, stageForm]) Stage {
 		s.Dir = l.path(f.Dir)
 	}
 	for _, v := range f.Keep.items {
-		s.Keep = append(s.Keep, l.keep(v))
+		kept := l.keep(v)
+		if slices.Contains(s.Keep, kept) && kept != "" {
+			l.add("E-PATH", v.at, "", "%q stands here a second time", kept)
+		}
+		s.Keep = append(s.Keep, kept)
 	}
 	s.Out = l.places(f.Out.rows)
 	s.Reports = l.reports(f.Reports.rows)
