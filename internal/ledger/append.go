@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/sallyport/sallyport/internal/sign/inclusion"
 	"github.com/transparency-dev/tessera"
@@ -75,8 +74,7 @@ func (l *Log) Flush(ctx context.Context) error {
 }
 
 // Include appends records that are not entries (Rekor's hashedrekord, and
-// certificates), waits for one signed checkpoint that covers them all, and
-// returns a proof for each, in order. It is what sign.Log asks for.
+// certificates), signs one checkpoint that covers them all, and returns a proof for each, in order. It is what sign.Log asks for.
 func (l *Log) Include(ctx context.Context, leaves [][]byte) ([]*inclusion.Proof, error) {
 	for i, leaf := range leaves {
 		r, err := ParseRecord(leaf)
@@ -99,7 +97,7 @@ func (l *Log) Include(ctx context.Context, leaves [][]byte) ([]*inclusion.Proof,
 		}
 		last = max(last, n)
 	}
-	cp, err := l.await(ctx, last+1)
+	cp, err := l.guard.vouch(last + 1)
 	if err != nil {
 		return nil, err
 	}
@@ -209,33 +207,5 @@ func (l *Log) commit(batch []*item) {
 			err = fmt.Errorf("append to ledger: %w", err)
 		}
 		batch[i].end(n.Index, err)
-	}
-}
-
-// await waits for a signed checkpoint over at least size records.
-func (l *Log) await(ctx context.Context, size uint64) (inclusion.Checkpoint, error) {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, waitDefault)
-		defer cancel()
-	}
-	poll := time.NewTicker(pollInterval)
-	defer poll.Stop()
-	for {
-		cp, err := l.current()
-		if err != nil {
-			return inclusion.Checkpoint{}, err
-		}
-		if cp.Size >= size {
-			return cp, nil
-		}
-		if err := l.guard.fork(); err != nil {
-			return inclusion.Checkpoint{}, err
-		}
-		select {
-		case <-ctx.Done():
-			return inclusion.Checkpoint{}, fmt.Errorf("wait for a checkpoint of %d records, have %d: %w", size, cp.Size, ctx.Err())
-		case <-poll.C:
-		}
 	}
 }

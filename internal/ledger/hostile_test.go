@@ -124,7 +124,7 @@ func TestSignerRefusesFork(t *testing.T) {
 	p := newPlace(t)
 	l := p.open(t)
 	fill(t, l, "1", 5)
-	cp, err := l.await(t.Context(), 5)
+	cp, err := l.guard.vouch(5)
 	if err != nil {
 		t.Fatal(err)
 	}

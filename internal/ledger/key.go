@@ -8,8 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
-	"sync/atomic"
 
 	"github.com/sallyport/sallyport/internal/sign/inclusion"
 	"github.com/sallyport/sallyport/internal/sign/keyfile"
@@ -86,48 +87,95 @@ func publicHalf(skey, origin string) (string, error) {
 	return vkey, nil
 }
 
-// guard is the log's signer as tessera sees it. It signs only what continues
-// the last checkpoint that was signed, by whichever process.
+// guard is the log's signer. It signs only what continues the last checkpoint
+// that was signed, by whichever process.
 type guard struct {
 	note.Signer
-	log    *Log
-	keys   *keyfile.Dir
-	forked atomic.Pointer[error]
+	r    *Reader
+	keys *keyfile.Dir
 }
 
-// Sign implements note.Signer. The checkpoint is put down as seen before its
-// signature is handed out: a crash in between leaves an unused note that the
-// tree on disk still supports, never a signature that was forgotten.
+// Sign implements note.Signer for tessera, which publishes a checkpoint from
+// time to time.
 func (g *guard) Sign(msg []byte) ([]byte, error) {
-	next, err := inclusion.ParseBody(string(msg))
-	if err != nil {
-		return nil, err
-	}
 	release, err := g.keys.Lock(lockName)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	if err := g.log.mayFollow(next); err != nil {
-		if errors.Is(err, ErrForked) {
-			g.forked.Store(&err)
-		}
+	if _, err := g.sign(string(msg)); err != nil {
 		return nil, err
 	}
-	signed, err := note.Sign(&note.Note{Text: string(msg)}, g.Signer)
+	return g.Signer.Sign(msg) // the same bytes as in the note: Ed25519 is deterministic
+}
+
+// sign returns the signed note of a checkpoint's text. It is put down as seen
+// before it is handed out: a crash in between leaves an unused note that the tree on
+// disk still supports, never a signature that was forgotten. The caller holds the
+// lock.
+func (g *guard) sign(text string) ([]byte, error) {
+	next, err := inclusion.ParseBody(text)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.r.mayFollow(next); err != nil {
+		return nil, err
+	}
+	signed, err := note.Sign(&note.Note{Text: text}, g.Signer)
 	if err != nil {
 		return nil, fmt.Errorf("sign checkpoint: %w", err)
 	}
 	if err := g.keys.Write(seenName, signed); err != nil {
 		return nil, err
 	}
-	return g.Signer.Sign(msg) // the same bytes: Ed25519 is deterministic
+	return signed, nil
 }
 
-// fork returns the reason for which nothing more is signed, if any.
-func (g *guard) fork() error {
-	if p := g.forked.Load(); p != nil {
-		return *p
+// vouch returns a signed checkpoint over at least size records, which are on
+// disk. It signs one now unless somebody has: to wait for tessera's next one would
+// cost a command up to a tenth of a second.
+func (g *guard) vouch(size uint64) (inclusion.Checkpoint, error) {
+	release, err := g.keys.Lock(lockName)
+	if err != nil {
+		return inclusion.Checkpoint{}, err
+	}
+	defer release()
+	cp, err := g.r.current()
+	if err != nil || cp.Size >= size {
+		return cp, err
+	}
+	n, root, err := g.r.integrated()
+	if err != nil {
+		return inclusion.Checkpoint{}, err
+	}
+	if n < size {
+		return inclusion.Checkpoint{}, fmt.Errorf("%d records on disk, %d were written: %w", n, size, ErrForked)
+	}
+	signed, err := g.sign(fmt.Sprintf("%s\n%d\n%s\n", g.Name(), n, root))
+	if err != nil {
+		return inclusion.Checkpoint{}, err
+	}
+	// Published under the lock, so that no process puts an older one here after
+	// it has signed; one that signed before is corrected by its next look.
+	if err := publish(g.r.dir, signed); err != nil {
+		return inclusion.Checkpoint{}, err
+	}
+	return g.r.open(signed)
+}
+
+// publish puts the checkpoint where readers of the log look for it.
+func publish(dir string, signed []byte) error {
+	tmp := filepath.Join(dir, "checkpoint.new")
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("publish checkpoint: %w", err)
+	}
+	_, err = f.Write(signed)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("publish checkpoint: %w", err)
+	}
+	if err := os.Rename(tmp, filepath.Join(dir, "checkpoint")); err != nil {
+		return fmt.Errorf("publish checkpoint: %w", err)
 	}
 	return nil
 }

@@ -48,25 +48,27 @@ var (
 )
 
 const (
-	minInterval  = 100 * time.Millisecond // shortest time between checkpoints that tessera accepts
-	batchAge     = time.Millisecond       // batches are formed here, tessera need not wait for more
-	batchSize    = 256
-	waitDefault  = 15 * time.Second // for a checkpoint, when the caller set no deadline
-	pollInterval = 2 * time.Millisecond
-	gcInterval   = 10 * time.Second
+	minInterval = 100 * time.Millisecond // shortest time between checkpoints that tessera accepts
+	batchAge    = time.Millisecond       // batches are formed here, tessera need not wait for more
+	batchSize   = 256
+	gcInterval  = 10 * time.Second
+	stopTimeout = 2 * time.Second
 )
 
 // Options says where the log's key is and how the log behaves.
 type Options struct {
 	Keys     string           // directory of the log's key and the last signed checkpoint
 	Domain   string           // trust domain, for the origin of a new log; default sallyport.local
-	Interval time.Duration    // between checkpoints; default and minimum 100 ms
+	Interval time.Duration    // between checkpoints that nobody waits for; default 500 ms, minimum 100 ms
 	Clock    func() time.Time // default time.Now
 }
 
 func (o *Options) defaults() {
 	if o.Domain == "" {
 		o.Domain = "sallyport.local"
+	}
+	if o.Interval == 0 {
+		o.Interval = 5 * minInterval
 	}
 	o.Interval = max(o.Interval, minInterval)
 	if o.Clock == nil {
@@ -81,7 +83,6 @@ type Log struct {
 	guard *guard // the key; signs only what continues the log
 	lock  string // file whose flock(2) orders appends of all processes
 	add   tessera.AddFn
-	size  func(context.Context) (uint64, error) // integrated, maybe not yet signed
 	stop  func(orderly bool)
 	done  chan struct{} // closed when the writer has ended
 	wake  chan struct{}
@@ -116,10 +117,11 @@ func Open(dir string, o Options) (*Log, error) {
 		return nil, fmt.Errorf("make ledger: %w", err)
 	}
 	l := &Log{
-		Reader: r, clock: o.Clock, lock: filepath.Join(dir, "append.lock"),
-		wake: make(chan struct{}, 1), done: make(chan struct{}),
+		Reader: r, clock: o.Clock,
+		guard: &guard{Signer: signer, r: r, keys: keys},
+		lock:  filepath.Join(dir, "append.lock"),
+		wake:  make(chan struct{}, 1), done: make(chan struct{}),
 	}
-	l.guard = &guard{Signer: signer, log: l, keys: keys}
 	if err := l.start(dir, o); err != nil {
 		return nil, err
 	}
@@ -141,28 +143,28 @@ func (l *Log) start(dir string, o Options) error {
 		cancel()
 		return fmt.Errorf("open ledger %s: %w", dir, err)
 	}
-	a, shutdown, reader, err := tessera.NewAppender(ctx, driver, tessera.NewAppendOptions().
+	a, shutdown, _, err := tessera.NewAppender(ctx, driver, tessera.NewAppendOptions().
 		WithCheckpointSigner(l.guard).
 		WithCheckpointInterval(o.Interval).
 		WithBatching(batchSize, batchAge).
 		WithGarbageCollectionInterval(gcInterval).
-		WithShutdownTimeout(waitDefault))
+		WithShutdownTimeout(stopTimeout))
 	if err != nil {
 		cancel()
 		return fmt.Errorf("open ledger %s: %w", dir, err)
 	}
-	l.add, l.size = a.Add, reader.IntegratedSize
+	l.add = a.Add
 	l.stop = func(orderly bool) {
 		if orderly {
-			_ = shutdown(ctx) // waits until the checkpoint is published, which Close knows to be signed
+			_ = shutdown(ctx) // waits for the published checkpoint, which settle has written
 		}
 		cancel()
 	}
 	return nil
 }
 
-// Close writes what was appended, waits for a checkpoint that covers it, and
-// ends the background work. A second Close does nothing.
+// Close writes what was appended, signs a checkpoint that covers it, and ends
+// the background work. A second Close does nothing.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	if l.closed {
@@ -173,20 +175,18 @@ func (l *Log) Close() error {
 	l.mu.Unlock()
 	l.signal()
 	<-l.done
-	ctx, cancel := context.WithTimeout(context.Background(), waitDefault)
-	defer cancel()
-	err := l.settle(ctx)
+	err := l.settle()
 	l.stop(err == nil)
 	return err
 }
 
-// settle waits until everything integrated is under a signed checkpoint.
-func (l *Log) settle(ctx context.Context) error {
-	n, err := l.size(ctx)
+// settle puts everything on disk under a signed checkpoint.
+func (l *Log) settle() error {
+	n, _, err := l.integrated()
 	if err != nil {
-		return fmt.Errorf("read ledger size: %w", err)
+		return err
 	}
-	if _, err := l.await(ctx, n); err != nil {
+	if _, err := l.guard.vouch(n); err != nil {
 		return err
 	}
 	return l.continues()

@@ -138,7 +138,7 @@ func (r *Reader) continues() error {
 	if err != nil || seen.Size == 0 {
 		return err
 	}
-	n, err := r.integrated()
+	n, _, err := r.integrated()
 	if err != nil {
 		return err
 	}
@@ -148,22 +148,24 @@ func (r *Reader) continues() error {
 	return nil
 }
 
-// integrated returns the count of records on disk, signed or not; 0 for no log.
-func (r *Reader) integrated() (uint64, error) {
+// integrated returns the count of records on disk, signed or not, and their
+// root, which is tessera's word only; 0 for no log.
+func (r *Reader) integrated() (uint64, tlog.Hash, error) {
 	b, err := readBounded(filepath.Join(r.dir, ".state", "treeState"), 4<<10)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
+		return 0, tlog.Hash{}, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("read ledger state: %w", err)
+		return 0, tlog.Hash{}, fmt.Errorf("read ledger state: %w", err)
 	}
 	var state struct {
-		Size uint64 `json:"size"`
+		Size uint64    `json:"size"`
+		Root tlog.Hash `json:"root"`
 	}
 	if err := json.Unmarshal(b, &state); err != nil {
-		return 0, fmt.Errorf("read ledger state: %w", err)
+		return 0, tlog.Hash{}, fmt.Errorf("read ledger state: %w", err)
 	}
-	return state.Size, nil
+	return state.Size, state.Root, nil
 }
 
 // sound tells whether a log may be opened for writing: it has a checkpoint of

@@ -41,7 +41,7 @@ func (r *Reader) Verify(ctx context.Context, known ...string) (Report, error) {
 		}
 		rep.count(rec)
 	}
-	n, err := r.integrated()
+	n, _, err := r.integrated()
 	if err != nil {
 		return rep, err
 	}
