@@ -40,6 +40,7 @@ func (z *zone) run() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return at("be not dumpable", err)
 	}
+	unix.Close(programFD)
 	if _, err := z.line.receive(wire.KindPrepare, &z.prepare); err != nil {
 		return at("receive preparation", err)
 	}

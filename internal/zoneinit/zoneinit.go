@@ -34,6 +34,7 @@ import (
 const (
 	controlFD = 3 // PID 1: its line to the controller; payload: the same
 	payloadFD = 4 // PID 1 only: the payload's line, handed on
+	programFD = 5 // PID 1 only: the program itself, which started from it
 )
 
 // The exit codes of our own processes: the controller takes any as a failure.

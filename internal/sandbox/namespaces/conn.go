@@ -34,9 +34,6 @@ func linePair() (conn, *os.File, error) {
 	near, far := os.NewFile(uintptr(fds[0]), "line"), os.NewFile(uintptr(fds[1]), "line") //nolint:gosec // descriptors
 	defer func() { _ = near.Close() }()                                                   // FileConn has its own
 	c, err := net.FileConn(near)
-	if err == nil {
-		far, err = high(far)
-	}
 	if err != nil {
 		_ = far.Close()
 		return conn{}, nil, err

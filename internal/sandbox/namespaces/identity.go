@@ -89,6 +89,11 @@ func containsString(list []string, s string) bool {
 	return false
 }
 
+// descriptor is the directory by which a new process reaches what it has open.
+// The init is one of the files that it is given: a number outside of those can
+// be taken by the runtime between fork and exec.
+const descriptor = "/proc/self/fd/"
+
 // sealed gives a file in memory that can be executed and never again written.
 func sealed(name string, content []byte) (*os.File, error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
@@ -108,23 +113,7 @@ func sealed(name string, content []byte) (*os.File, error) {
 		_ = f.Close()
 		return nil, err
 	}
-	return high(f)
-}
-
-// high moves a descriptor out of the way of those that a new process gets by
-// number.
-func high(f *os.File) (*os.File, error) {
-	defer func() { _ = f.Close() }() // its copy stays
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 64)
-	if err != nil {
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), f.Name()), nil
-}
-
-// self is the path by which a new process reaches an open file.
-func self(f *os.File) string {
-	return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) //nolint:gosec // a descriptor
+	return f, nil
 }
 
 // idMap gives a user namespace in which owner is the zone's user: a mount
@@ -152,8 +141,8 @@ func (s *Sandbox) newIDMap(uid, gid int) (*os.File, error) {
 		return nil, err
 	}
 	defer func() { _, _ = r.Close(), w.Close() }()
-	p, err := os.StartProcess(self(s.program), []string{"init", "hold"}, &os.ProcAttr{
-		Env: []string{}, Files: []*os.File{r}, Sys: &syscall.SysProcAttr{
+	p, err := os.StartProcess(descriptor+"1", []string{"init", "hold"}, &os.ProcAttr{
+		Env: []string{}, Files: []*os.File{r, s.program}, Sys: &syscall.SysProcAttr{
 			Cloneflags:  unix.CLONE_NEWUSER,
 			UidMappings: []syscall.SysProcIDMap{{ContainerID: uid, HostID: s.ids.uid, Size: 1}},
 			GidMappings: []syscall.SysProcIDMap{{ContainerID: gid, HostID: s.ids.gid, Size: 1}},

@@ -94,18 +94,18 @@ func (s *Sandbox) adopt(z *zone) error {
 }
 
 // spawn clones the init. Its descriptors are: nothing to read, nothing to
-// write, a memory file for what its runtime says, and the two lines.
+// write, a memory file for what its runtime says, the two lines, and itself.
 func (z *zone) spawn() error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	files := []*os.File{null, null, nil, nil, nil}
-	defer func() { closeAll(files[2:4]); closeAll(files[4:]); _ = null.Close() }()
+	files := []*os.File{null, null, nil, nil, nil, nil}
+	defer func() { closeAll(files[3:5]); _ = null.Close() }()
 	if z.said, err = memoryFile("said"); err != nil {
 		return err
 	}
-	files[2] = z.said
+	files[2], files[5] = z.said, z.sandbox.program
 	if z.control, files[3], err = linePair(); err != nil {
 		return err
 	}
@@ -114,11 +114,10 @@ func (z *zone) spawn() error {
 	}
 	s := z.sandbox
 	s.spawner.do(func() {
-		z.process, err = os.StartProcess(self(s.program), []string{"init", "zone"}, &os.ProcAttr{
+		z.process, err = os.StartProcess(descriptor+"5", []string{"init", "zone"}, &os.ProcAttr{
 			Dir: "/", Env: []string{}, Files: files, Sys: z.user.attributes(s.ids.root, s.options.WithoutUnsafe),
 		})
 	})
-	files[2] = nil // kept, to be read after a crash
 	return err
 }
 
