@@ -3,7 +3,6 @@ package facts
 import (
 	"slices"
 
-	"github.com/sallyport/sallyport/internal/boundary"
 	"github.com/sallyport/sallyport/internal/digest"
 	"github.com/sallyport/sallyport/internal/evidence"
 )
@@ -55,20 +54,15 @@ func text(d digest.Digest) string {
 }
 
 func stage(s *evidence.Stage) Stage {
-	tainted := s.Zone >= boundary.Fetch && s.Zone <= boundary.Test
 	f := Stage{
 		Name: s.Name, Zone: s.Zone.String(), State: string(s.State), Reason: s.Reason,
-		Cached: s.Cached, Keyed: !s.Key.IsZero(), Tainted: tainted,
-		Executed: !s.Cached && s.State != evidence.Skipped,
-		Commands: s.Commands, ExitCode: s.ExitCode, Limit: s.Limit, Receipt: "none",
+		Cached: s.Cached, Keyed: !s.Key.IsZero(), Tainted: s.Tainted(), Executed: s.Executed(),
+		Commands: s.Commands, ExitCode: s.ExitCode, Limit: s.Limit, Receipt: s.Shown(),
 	}
 	if s.Receipt == nil {
 		return f
 	}
-	f.Level, f.Receipt = s.Receipt.Level, "failed"
-	if s.Receipt.Clean() && s.Receipt.Zone == s.Zone && s.Receipt.Identity == s.Identity {
-		f.Receipt = "clean"
-	}
+	f.Level = s.Receipt.Level
 	for _, p := range s.Receipt.Probes {
 		if !p.OK {
 			f.Probes = append(f.Probes, p.Name)
@@ -77,35 +71,14 @@ func stage(s *evidence.Stage) Stage {
 	return f
 }
 
-// materials compares what was served with what was planned. A material that was
-// found while a lockfile was made has no entry in the plan; it is unpinned
-// instead.
 func materials(r *evidence.Run) Materials {
-	type key struct{ purl, kind string }
-	m := Materials{Planned: len(r.Planned), Served: len(r.Served), List: make([]Material, 0, len(r.Served))}
-	planned := make(map[string]bool, len(r.Planned))
-	sums := make(map[key]string, len(r.Planned))
-	for i := range r.Planned {
-		p := &r.Planned[i]
-		planned[p.PURL] = true
-		sums[key{p.PURL, p.Kind}] = p.Sum
+	g := r.Gaps()
+	m := Materials{
+		Planned: len(r.Planned), Served: len(r.Served), List: make([]Material, 0, len(r.Served)),
+		Unplanned: g.Unplanned, Altered: g.Altered, Undigested: g.Undigested, Unpinned: g.Unpinned,
 	}
-	m.Unpinned = slices.Clone(r.Unpinned)
 	for i := range r.Served {
 		s := &r.Served[i]
-		made := s.Pin != evidence.PinLockfile && s.Pin != evidence.PinSumDB && s.Pin != evidence.PinSource
-		if made {
-			m.Unpinned = append(m.Unpinned, s.PURL)
-		}
-		if !planned[s.PURL] && s.Pin != evidence.PinMade {
-			m.Unplanned = append(m.Unplanned, s.PURL)
-		}
-		if sum := sums[key{s.PURL, s.Kind}]; sum != "" && s.Sum != "" && sum != s.Sum {
-			m.Altered = append(m.Altered, s.PURL)
-		}
-		if s.Digest.IsZero() {
-			m.Undigested = append(m.Undigested, s.PURL)
-		}
 		m.List = append(m.List, Material{s.PURL, s.Kind, s.Sum, text(s.Digest), s.URI, string(s.Pin), s.Scripts, s.Dev})
 	}
 	return m
@@ -120,15 +93,9 @@ func FromArtifact(r *evidence.Run, a evidence.Artifact) *Artifact {
 		f.Tests = Tests{Ran: true, Passed: t.Passed, Covered: slices.Contains(t.Subjects, a.Digest), Total: t.Total, Failures: t.Failures}
 	}
 	for i := range r.Rebuilds {
-		b := &r.Rebuilds[i]
-		if b.Artifact != a.Name {
-			continue
+		if b := &r.Rebuilds[i]; b.Artifact == a.Name {
+			f.Rebuild = Rebuild{Ran: true, Identical: r.Reproduced(a), Differs: b.Differs, Varied: b.Varied, Error: b.Error}
 		}
-		same := b.Identical && b.Error == "" && b.First == a.Digest && b.Second == a.Digest
-		if f.Rebuild.Ran { // each rebuild has to be identical
-			same = same && f.Rebuild.Identical
-		}
-		f.Rebuild = Rebuild{Ran: true, Identical: same, Differs: b.Differs, Varied: b.Varied, Error: b.Error}
 	}
 	return f
 }
