@@ -49,6 +49,7 @@ var (
 
 const (
 	minInterval = 100 * time.Millisecond // shortest time between checkpoints that tessera accepts
+	maxInterval = time.Minute
 	batchAge    = time.Millisecond       // batches are formed here, tessera need not wait for more
 	batchSize   = 256
 	gcInterval  = 10 * time.Second
@@ -59,7 +60,7 @@ const (
 type Options struct {
 	Keys     string           // directory of the log's key and the last signed checkpoint
 	Domain   string           // trust domain, for the origin of a new log; default sallyport.local
-	Interval time.Duration    // between checkpoints that nobody waits for; default 500 ms, minimum 100 ms
+	Interval time.Duration    // between checkpoints that nobody waits for; default 500 ms, from 100 ms to a minute
 	Clock    func() time.Time // default time.Now
 }
 
@@ -70,7 +71,7 @@ func (o *Options) defaults() {
 	if o.Interval == 0 {
 		o.Interval = 5 * minInterval
 	}
-	o.Interval = max(o.Interval, minInterval)
+	o.Interval = min(max(o.Interval, minInterval), maxInterval)
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
