@@ -143,10 +143,11 @@ func (l *loader) conflicts(p *Pipeline) {
 	}
 	for _, s := range p.Stages {
 		makers := map[string][]string{} // path -> stages
-		for _, in := range p.Inputs(s.Name) {
+		inputs := slices.DeleteFunc(p.Inputs(s.Name), func(in Input) bool { return in.Artifact != "" && in.Path == "." })
+		for _, in := range inputs {
 			makers[in.Path] = append(makers[in.Path], in.Stage)
 		}
-		for _, in := range p.Inputs(s.Name) {
+		for _, in := range inputs {
 			l.conflict(s, in, makers, before)
 		}
 	}
@@ -154,7 +155,7 @@ func (l *loader) conflicts(p *Pipeline) {
 
 // conflict looks for who else makes a path, or a folder that it is in.
 func (l *loader) conflict(s Stage, in Input, makers map[string][]string, before map[string]map[string]bool) {
-	for dir := in.Path; dir != "."; dir = path.Dir(dir) {
+	for dir := in.Path; ; dir = path.Dir(dir) {
 		for _, other := range makers[dir] {
 			// Of two equal paths the pair is told once, by the later name.
 			if other == in.Stage || dir == in.Path && other > in.Stage || before[other][in.Stage] || before[in.Stage][other] {
@@ -164,13 +165,16 @@ func (l *loader) conflict(s Stage, in Input, makers map[string][]string, before 
 				"%s is handed %s by %s and %s by %s, and neither comes after the other", s.Name, in.Path, in.Stage, dir, other)
 			return
 		}
+		if dir == "." || in.Path == GoModCache {
+			return
+		}
 	}
 }
 
 // Input is one path that a stage finds in its workspace, and who made it.
 type Input struct {
 	Stage    string // who hands it on
-	Path     string // from the project's root, or $GOMODCACHE
+	Path     string // from the project's root, or $GOMODCACHE; . of an artifact is the source itself
 	Artifact string // its name as an artifact; empty: a kept path
 }
 

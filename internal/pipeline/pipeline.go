@@ -37,6 +37,7 @@ type Gateway struct {
 type GoSource struct {
 	Dir      string        `json:"dir"`                // of go.mod or go.work, relative to the root
 	Lockfile string        `json:"lockfile,omitempty"` // go.sum, relative to the root; empty: none yet
+	NoWork   bool          `json:"no_work,omitempty"`  // go.work is not used: it names modules that are not here
 	MinAge   time.Duration `json:"min_age,omitempty"`
 	Line     int           `json:"line,omitempty"`
 }
@@ -58,7 +59,7 @@ type Stage struct {
 	Run     []string          `json:"run,omitempty"` // each is given to sh -c in the zone, in order, until one fails
 	Env     map[string]string `json:"env,omitempty"`
 	Dir     string            `json:"dir,omitempty"`     // relative to the project root
-	Keep    []string          `json:"keep,omitempty"`    // paths handed on, relative to the root, or $GOMODCACHE
+	Keep    []string          `json:"keep,omitempty"`    // paths handed on, relative to the root, or $GOMODCACHE; . is whatever the stage changed
 	Out     map[string]string `json:"out,omitempty"`     // artifact name -> path; a directory becomes one tar archive
 	Reports map[string]string `json:"reports,omitempty"` // junit -> glob
 	Limits  Limits            `json:"limits,omitzero"`
@@ -125,4 +126,5 @@ type Expect struct {
 type Options struct {
 	Name    string // project name; empty: from the manifests, else the folder
 	Package bool   // the source is a published package, not a checkout: no lockfile, no tests are expected
+	HostGo  string // release of the host's Go, such as go1.26.8; empty: the one this program was built with
 }

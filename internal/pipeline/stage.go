@@ -75,15 +75,13 @@ func zoneHint(name string) string {
 	return "add zone:, one of " + strings.Join(names, ", ")
 }
 
+// keep checks a path that is handed on. The path . is whatever the stage
+// changed in the project.
 func (l *loader) keep(v aPath) string {
 	if string(v.V.word) == GoModCache {
 		return GoModCache
 	}
-	p := l.path(v)
-	if p == "." {
-		l.add("E-PATH", v.at, "name the folders that later stages need", "the whole project cannot be kept: each stage starts from the source")
-	}
-	return p
+	return l.path(v)
 }
 
 func (l *loader) places(rows []row[artifactName, aPath]) map[string]string {
