@@ -50,7 +50,7 @@ var (
 const (
 	minInterval = 100 * time.Millisecond // shortest time between checkpoints that tessera accepts
 	maxInterval = time.Minute
-	batchAge    = time.Millisecond       // batches are formed here, tessera need not wait for more
+	batchAge    = time.Millisecond // batches are formed here, tessera need not wait for more
 	batchSize   = 256
 	gcInterval  = 10 * time.Second
 	stopTimeout = 2 * time.Second
