@@ -159,6 +159,9 @@ func (r *reader) origin(e *entry, name, version, resolved string) (upstream.Site
 	if u.Scheme == "http" && site.Scheme() == "https" {
 		return site, "", r.at(e, fault.ForeignHost, "package %s comes over plain http from %s", name, u.Host).Mend("npm install --package-lock-only")
 	}
+	if !validVersion(version) {
+		return site, "", r.at(e, fault.Lockfile, "%q is not a version of %s", version, name)
+	}
 	return r.place(e, name, version, u, site)
 }
 
