@@ -21,8 +21,26 @@ const (
 // component of it is a link, whoever may have made one.
 const within = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
 
-// find opens path below dir as a place, to mount on or to clone.
+// find opens path below dir as a place, to mount on or to clone. A link is not
+// a place, even where it is the last component.
 func find(dir int, path string) (int, error) {
+	fd, err := lookUp(dir, path)
+	if err != nil {
+		return -1, at("find "+path, err)
+	}
+	var st unix.Stat_t
+	err = unix.Fstat(fd, &st)
+	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		err = unix.ELOOP
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, at("find "+path, err)
+	}
+	return fd, nil
+}
+
+func lookUp(dir int, path string) (int, error) {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC | unix.O_NOFOLLOW, Resolve: within}
 	path = strings.Trim(path, "/")
 	if path == "" {
@@ -31,7 +49,7 @@ func find(dir int, path string) (int, error) {
 	for {
 		fd, err := unix.Openat2(dir, path, &how)
 		if err != unix.EAGAIN && err != unix.EINTR { // EAGAIN: a rename raced with the walk
-			return fd, at("find "+path, err)
+			return fd, err
 		}
 	}
 }

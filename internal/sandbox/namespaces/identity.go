@@ -126,8 +126,10 @@ func (s *Sandbox) idMap(uid, gid int) (*os.File, error) {
 		return f, nil
 	}
 	var ns *os.File
-	var err error
-	s.spawner.do(func() { ns, err = s.newIDMap(uid, gid) })
+	err := s.spawner.do(func() (err error) {
+		ns, err = s.newIDMap(uid, gid)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("make a user namespace: %w", err)
 	}

@@ -28,6 +28,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 	"slices"
@@ -94,19 +95,16 @@ var _ sandbox.Sandbox = (*Sandbox)(nil)
 // New makes a sandbox. It measures nothing yet and, without Options.Prepare,
 // starts nothing.
 func New(o Options) (*Sandbox, error) {
-	code := o.Init
-	if code == nil {
-		var err error
-		if code, err = embedded.ReadFile("init/zoneinit"); err != nil {
-			return nil, ErrNoInit
-		}
+	code, err := program(o.Init, embedded)
+	if err != nil {
+		return nil, err
 	}
-	program, err := sealed("zoneinit", code)
+	sealed, err := sealed("zoneinit", code)
 	if err != nil {
 		return nil, fmt.Errorf("keep the zone's init in memory: %w", err)
 	}
 	s := &Sandbox{
-		options: o, program: program, ids: ownIdentity(), spawner: newSpawner(), cgroups: locateCgroups(),
+		options: o, program: sealed, ids: ownIdentity(), spawner: newSpawner(), cgroups: locateCgroups(),
 		zones: make(map[*zone]struct{}), maps: make(map[int]*os.File), ownNS: ownNamespaces(),
 	}
 	s.level = sync.OnceValue(s.measure)
@@ -114,6 +112,18 @@ func New(o Options) (*Sandbox, error) {
 		s.prepareNext()
 	}
 	return s, nil
+}
+
+// program is the init that was given, or the one among the files of the build.
+func program(given []byte, built fs.FS) ([]byte, error) {
+	if given != nil {
+		return given, nil
+	}
+	code, err := fs.ReadFile(built, "init/zoneinit")
+	if err != nil {
+		return nil, ErrNoInit
+	}
+	return code, nil
 }
 
 // Name returns "namespaces".
@@ -211,26 +221,37 @@ func ownNamespaces() []string {
 
 // spawner runs what starts processes on one thread that lives as long as the
 // sandbox: the kernel ends a zone's init when the thread that made it ends.
-type spawner struct{ work chan func() }
+type spawner struct {
+	work chan func()
+	quit chan struct{}
+}
+
+var errClosed = errors.New("the sandbox is closed")
 
 func newSpawner() *spawner {
-	s := &spawner{work: make(chan func())}
+	s := &spawner{work: make(chan func()), quit: make(chan struct{})}
 	go func() {
 		runtime.LockOSThread()
-		for f := range s.work {
-			f()
+		for {
+			select {
+			case f := <-s.work:
+				f()
+			case <-s.quit:
+				return // and the thread ends with it
+			}
 		}
 	}()
 	return s
 }
 
-func (s *spawner) do(f func()) {
-	done := make(chan struct{})
-	s.work <- func() {
-		defer close(done)
-		f()
+func (s *spawner) do(f func() error) error {
+	result := make(chan error, 1)
+	select {
+	case s.work <- func() { result <- f() }:
+		return <-result
+	case <-s.quit:
+		return errClosed
 	}
-	<-done
 }
 
-func (s *spawner) close() { close(s.work) }
+func (s *spawner) close() { close(s.quit) }

@@ -87,7 +87,7 @@ func (s *Sandbox) adopt(z *zone) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return errors.New("the sandbox is closed")
+		return errClosed
 	}
 	s.zones[z] = struct{}{}
 	return nil
@@ -113,12 +113,12 @@ func (z *zone) spawn() error {
 		return err
 	}
 	s := z.sandbox
-	s.spawner.do(func() {
+	return s.spawner.do(func() (err error) {
 		z.process, err = os.StartProcess(descriptor+"5", []string{"init", "zone"}, &os.ProcAttr{
 			Dir: "/", Env: []string{}, Files: files, Sys: z.user.attributes(s.ids.root, s.options.WithoutUnsafe),
 		})
+		return err
 	})
-	return err
 }
 
 func (z *zone) prepare() error {
@@ -185,10 +185,15 @@ func (z *zone) closeLines() {
 // maxSaid bounds what is repeated of a crashed init.
 const maxSaid = 2048
 
-// explain adds to the end of a line what the init's runtime last said.
+// explain says why a line ended: what PID 1 told on its own before it went, or
+// what its runtime last said.
 func (z *zone) explain(err error) error {
 	if !errors.Is(err, io.EOF) {
 		return err
+	}
+	var told *setupError
+	if _, last := z.control.receive(wire.KindEnded, nil); errors.As(last, &told) {
+		return told
 	}
 	said := make([]byte, maxSaid)
 	n, _ := z.said.ReadAt(said, 0)
