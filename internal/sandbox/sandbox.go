@@ -79,7 +79,10 @@ type Spec struct {
 
 	Overlay Overlay  // what Box holds
 	Mounts  []Mount  // further things to see
-	Masks   []string // paths under Box that are read-only or hidden (.git and the like)
+	// Masks are paths under Box that the payload may not change (.git and the
+	// like); with a leading "-", that it does not see either. A path that is
+	// not there is left alone; one that is a link refuses the zone.
+	Masks []string
 
 	UID      int       // inside; 0 means the default, 1000
 	Hostname string    // empty means "sallyport"

@@ -22,6 +22,7 @@ type payload struct {
 	fds     []int
 	missing []wire.Lack
 	results []probe.Result
+	told    []int // the listener of the second filter
 }
 
 func payloadMain() int {
@@ -49,6 +50,7 @@ func (p *payload) run() error {
 		{"restrict file access", p.restrictFiles},
 		{"filter system calls", p.filterCalls},
 		{"probe the zone", p.probeZone},
+		{"tell of connections", p.tellConnections},
 	}); err != nil {
 		return err
 	}
@@ -159,6 +161,20 @@ func (p *payload) probeZone() error {
 	return nil
 }
 
+// tellConnections puts up the second filter, by which the controller hears of
+// connections. A kernel that cannot do that is not weaker: nothing is enforced
+// by it. It comes after the probe, whose own connections nobody hears of.
+func (p *payload) tellConnections() error {
+	if !p.launch.Notify {
+		return nil
+	}
+	const flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+	if fd, err := installFilter(connections(), flags); err == nil {
+		p.told = []int{fd}
+	}
+	return nil
+}
+
 // report tells what the probe found. After a single bad result this process
 // will not run the payload, whatever the controller says.
 func (p *payload) report() error {
@@ -168,7 +184,7 @@ func (p *payload) report() error {
 		clean = clean && r.OK
 		m.Probes = append(m.Probes, wire.Probe{Name: r.Name, Wanted: r.Wanted, Got: r.Got, OK: r.OK})
 	}
-	if err := p.line.send(wire.KindProbed, &m); err != nil {
+	if err := p.line.send(wire.KindProbed, &m, p.told...); err != nil {
 		return err
 	}
 	if !clean {

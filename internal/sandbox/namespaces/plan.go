@@ -351,7 +351,7 @@ func (s *Sandbox) mapOwner(p *plan, f *os.File, name string, st unix.Stat_t) {
 func (s *Sandbox) planLaunch(p *plan) {
 	spec := p.spec
 	p.launch = wire.Launch{
-		Args: spec.Args, Env: spec.Env, Dir: spec.Dir, Without: s.options.WithoutUnsafe, FailStep: s.options.failStep,
+		Args: spec.Args, Env: spec.Env, Dir: spec.Dir, Without: s.options.WithoutUnsafe, FailStep: s.options.failStep, Notify: true,
 		Writable: []string{sandbox.Box, sandbox.Temp, sandbox.Home, "/dev/shm"},
 		Limits: []wire.Rlimit{
 			{Resource: unix.RLIMIT_NPROC, Value: int64(p.limits.PIDs)},

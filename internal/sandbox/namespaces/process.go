@@ -22,6 +22,7 @@ type process struct {
 	listeners []net.Listener
 	receipt   evidence.Receipt
 	began     time.Time
+	watcher   *watcher // nil: the kernel cannot tell
 	stop      func() bool
 
 	mu    sync.Mutex
@@ -80,6 +81,7 @@ func (r *process) run(ctx context.Context) {
 		r.result.Signal, r.result.ExitCode = syscall.SIGKILL, 128+int(syscall.SIGKILL)
 		r.err = errors.Join(r.err, ctx.Err())
 	}
+	r.result.Blocked = append(r.result.Blocked, r.watcher.blocked()...)
 	r.account(r.zone.used)
 }
 

@@ -90,9 +90,11 @@ func (r *process) make(p *plan, level sandbox.Level) error {
 	}
 	r.streams.closeInside()
 	var probed wire.Probed
-	if _, err := r.zone.payload.receive(wire.KindProbed, &probed); err != nil {
+	told, err := r.zone.payload.receive(wire.KindProbed, &probed)
+	if err != nil {
 		return fmt.Errorf("probe the zone: %w", err)
 	}
+	r.watch(told)
 	if err := r.judge(p, level, append(made.Missing, probed.Missing...), probed.Probes); err != nil {
 		return err
 	}
@@ -100,6 +102,17 @@ func (r *process) make(p *plan, level sandbox.Level) error {
 		return fmt.Errorf("lock the zone: %w", err)
 	}
 	return r.zone.release()
+}
+
+// watch begins to answer the zone's connections, where the kernel lets us hear of
+// them.
+func (r *process) watch(told []*os.File) {
+	if len(told) != 1 {
+		closeAll(told)
+		return
+	}
+	r.watcher = &watcher{file: told[0], first: r.zone.process.Pid, listen: r.spec.Listen}
+	go r.watcher.run()
 }
 
 // judge makes the receipt, and refuses a zone that is weaker than required or

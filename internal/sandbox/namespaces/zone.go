@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -188,7 +189,7 @@ const maxSaid = 2048
 // explain says why a line ended: what PID 1 told on its own before it went, or
 // what its runtime last said.
 func (z *zone) explain(err error) error {
-	if !errors.Is(err, io.EOF) {
+	if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 		return err
 	}
 	var told *setupError
