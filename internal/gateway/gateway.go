@@ -102,9 +102,18 @@ func New(o Options) (*Gateway, error) {
 	return g, nil
 }
 
-// Close ends all fetching.
+// Close ends all fetching and waits until nothing is written any more. Sessions
+// are closed before.
 func (g *Gateway) Close() error {
 	g.cancel()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.gos != nil {
+		g.gos.Wait()
+	}
+	if g.npm != nil {
+		g.npm.Wait()
+	}
 	g.client.Close()
 	return nil
 }

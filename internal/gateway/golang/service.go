@@ -32,6 +32,7 @@ type Service struct {
 	db     *database
 	ctx    context.Context // of the gateway: a fetch outlives the session that asked first
 	flight singleflight.Group
+	busy   sync.WaitGroup // fetches under way
 	now    func() time.Time
 
 	mu    sync.Mutex
@@ -47,6 +48,10 @@ func NewService(ctx context.Context, conf Config, client *upstream.Client, v *va
 	}
 	return &Service{conf: conf, client: client, vault: v, db: db, ctx: ctx, now: time.Now, fresh: map[string]bool{}, dates: map[module.Version]time.Time{}}, nil
 }
+
+// Wait returns when no fetch is under way. The context that the service was
+// made with has ended by then.
+func (s *Service) Wait() { s.busy.Wait() }
 
 // Config is what the service was made with.
 func (s *Service) Config() Config { return s.conf }
@@ -115,27 +120,35 @@ func recheck(m *Module, kind string) func(*os.File) error {
 
 // fetchOnce fetches one file once, however many sessions ask.
 func (s *Service) fetchOnce(ctx context.Context, m *Module, kind, key string) (vault.Entry, error) {
-	done := s.flight.DoChan(key, func() (any, error) {
-		if e, here := s.vault.Find(key); here {
-			return e, nil
-		}
-		e, err := s.fetch(s.ctx, m, kind, key)
-		if err == nil {
-			s.mu.Lock()
-			s.fresh[key] = true
-			s.mu.Unlock()
-		}
-		return e, err
+	done := make(chan outcome, 1)
+	s.busy.Go(func() {
+		v, err, _ := s.flight.Do(key, func() (any, error) {
+			if e, here := s.vault.Find(key); here {
+				return e, nil
+			}
+			e, err := s.fetch(s.ctx, m, kind, key)
+			if err == nil {
+				s.mu.Lock()
+				s.fresh[key] = true
+				s.mu.Unlock()
+			}
+			return e, err
+		})
+		e, _ := v.(vault.Entry)
+		done <- outcome{e, err}
 	})
 	select {
-	case r := <-done:
-		if r.Err != nil {
-			return vault.Entry{}, r.Err
-		}
-		return r.Val.(vault.Entry), nil
+	case o := <-done:
+		return o.entry, o.err
 	case <-ctx.Done():
 		return vault.Entry{}, context.Cause(ctx)
 	}
+}
+
+// outcome is how a fetch ended.
+type outcome struct {
+	entry vault.Entry
+	err   error
 }
 
 func (s *Service) fetch(ctx context.Context, m *Module, kind, key string) (vault.Entry, error) {

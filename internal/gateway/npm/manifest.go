@@ -137,7 +137,7 @@ func (r *reader) wanted(name, spec string) (string, *fault.Error) {
 			if strings.HasPrefix(p, ".") || strings.HasPrefix(p, "/") || strings.HasPrefix(p, "~") {
 				target = spec
 			}
-			if _, err := intake.Clean(path.Join(r.src.Dir, target)); p != "workspace:" && (err != nil || path.IsAbs(target) || p == "~/") {
+			if _, err := intake.Clean(path.Join(r.src.Dir, target)); p != "workspace:" && (err != nil || path.IsAbs(target) || strings.HasPrefix(target, "~")) {
 				return "", fault.New(fault.ForeignHost, fmt.Sprintf("dependency %s is %q, outside the project", name, fault.Clean(spec)))
 			}
 			return "", nil

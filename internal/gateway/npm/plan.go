@@ -112,7 +112,7 @@ func (r *reader) entry(e *entry) error {
 	}
 	resolved := e.text("resolved")
 	if local, ok := strings.CutPrefix(resolved, "file:"); ok {
-		if _, err := intake.Clean(path.Join(r.src.Dir, local)); err != nil {
+		if _, err := intake.Clean(path.Join(r.src.Dir, local)); err != nil || path.IsAbs(local) || strings.HasPrefix(local, "~") {
 			return r.at(e, fault.ForeignHost, "package %s comes from %q, outside the project", name, resolved)
 		}
 		return nil // an archive of the project itself

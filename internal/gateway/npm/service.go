@@ -32,6 +32,7 @@ type Service struct {
 	vault  *vault.Vault
 	ctx    context.Context // of the gateway: a fetch outlives the session that asked first
 	flight singleflight.Group
+	busy   sync.WaitGroup // fetches under way
 	now    func() time.Time
 
 	mu    sync.Mutex
@@ -43,6 +44,10 @@ type Service struct {
 func NewService(ctx context.Context, conf Config, client *upstream.Client, v *vault.Vault) *Service {
 	return &Service{conf: conf, client: client, vault: v, ctx: ctx, now: time.Now, fresh: map[string]bool{}, dates: map[string]map[string]time.Time{}}
 }
+
+// Wait returns when no fetch is under way. The context that the service was
+// made with has ended by then.
+func (s *Service) Wait() { s.busy.Wait() }
 
 // Config is what the service was made with.
 func (s *Service) Config() Config { return s.conf }
@@ -86,27 +91,35 @@ func (s *Service) open(ctx context.Context, p *Package) (got, error) {
 
 // fetchOnce fetches one tarball once, however many sessions ask.
 func (s *Service) fetchOnce(ctx context.Context, p *Package) (vault.Entry, error) {
-	done := s.flight.DoChan(p.key(), func() (any, error) {
-		if e, here := s.vault.Find(p.key()); here {
-			return e, nil
-		}
-		e, err := s.fetch(s.ctx, p)
-		if err == nil {
-			s.mu.Lock()
-			s.fresh[p.key()] = true
-			s.mu.Unlock()
-		}
-		return e, err
+	done := make(chan outcome, 1)
+	s.busy.Go(func() {
+		v, err, _ := s.flight.Do(p.key(), func() (any, error) {
+			if e, here := s.vault.Find(p.key()); here {
+				return e, nil
+			}
+			e, err := s.fetch(s.ctx, p)
+			if err == nil {
+				s.mu.Lock()
+				s.fresh[p.key()] = true
+				s.mu.Unlock()
+			}
+			return e, err
+		})
+		e, _ := v.(vault.Entry)
+		done <- outcome{e, err}
 	})
 	select {
-	case r := <-done:
-		if r.Err != nil {
-			return vault.Entry{}, r.Err
-		}
-		return r.Val.(vault.Entry), nil
+	case o := <-done:
+		return o.entry, o.err
 	case <-ctx.Done():
 		return vault.Entry{}, context.Cause(ctx)
 	}
+}
+
+// outcome is how a fetch ended.
+type outcome struct {
+	entry vault.Entry
+	err   error
 }
 
 func (s *Service) fetch(ctx context.Context, p *Package) (vault.Entry, error) {
