@@ -16,7 +16,7 @@ type (
 	aPath      = val[pathText, *pathText]
 	aSpan      = val[span, *span]
 	aSize      = val[size, *size]
-	aFlag      = val[flag, *flag]
+	aFlag      = val[yesNo, *yesNo]
 	aCount     = val[count, *count]
 	aZone      = val[zoneWord, *zoneWord]
 	aStage     = val[stageName, *stageName]

@@ -196,12 +196,12 @@ func (*formatVersion) set(s string) error {
 
 func (*formatVersion) schema() object { return object{"const": 1} }
 
-// flag is true or false.
-type flag struct{ on bool }
+// yesNo is true or false.
+type yesNo struct{ on bool }
 
-func (*flag) kind() string   { return wantBool }
-func (*flag) schema() object { return object{"type": "boolean"} }
-func (f *flag) set(s string) error {
+func (*yesNo) kind() string   { return wantBool }
+func (*yesNo) schema() object { return object{"type": "boolean"} }
+func (f *yesNo) set(s string) error {
 	f.on = strings.EqualFold(s, "true")
 	return nil
 }
