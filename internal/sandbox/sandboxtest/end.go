@@ -22,61 +22,10 @@ const controllerEnv = "SANDBOXTEST_CONTROLLER"
 
 // testEnd checks that nothing outlives its zone.
 func (s *suite) testEnd(t *testing.T) {
-	t.Run("daemon", func(t *testing.T) {
-		dir := s.owned(t, "upper", "work")
-		mark := sandbox.Box + "/mark-" + rand.Text()
-		spec := s.spec(t, "daemon", mark)
-		spec.Overlay = sandbox.Overlay{Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}
-		if out := s.say(t, spec); out != "left behind\n" {
-			t.Fatalf("got %q", out)
-		}
-		if alive(t, mark) {
-			t.Error("a process lives on after Wait")
-		}
-		file := filepath.Join(dir, "upper", filepath.Base(mark))
-		first, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if second, err := os.ReadFile(file); err != nil || len(second) != len(first) {
-			t.Errorf("it still writes: %d bytes, then %d (%v)", len(first), len(second), err)
-		}
-	})
-	t.Run("kill", func(t *testing.T) {
-		mark := "mark-" + rand.Text()
-		p := s.startSleeper(t, mark)
-		if !alive(t, mark) {
-			t.Fatal("the payload cannot be seen from the host: the test shows nothing")
-		}
-		p.Kill()
-		if r, err := p.Wait(); err == nil && r.ExitCode == 0 && r.Signal == nil {
-			t.Error("a zone that was killed ended well")
-		}
-		if alive(t, mark) {
-			t.Error("a process lives on after Kill and Wait")
-		}
-		p.Kill() // at any time, also afterwards
-	})
-	t.Run("kill all", func(t *testing.T) {
-		pid := bystander(t)
-		o := s.run(t, s.spec(t, "killall"))
-		if o.err != nil {
-			t.Errorf("wait: %v", o.err)
-		}
-		if err := unix.Kill(pid, 0); err != nil {
-			t.Errorf("the host's process: %v", err)
-		}
-	})
-	t.Run("close", func(t *testing.T) {
-		mark := "mark-" + rand.Text()
-		other := &suite{sb: s.fresh(t), fresh: s.fresh, level: s.level}
-		p := other.startSleeper(t, mark)
-		if err := other.sb.Close(); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "a closed sandbox has no zone", func() bool { return !alive(t, mark) })
-		p.Wait()
-	})
+	t.Run("daemon", s.testDaemon)
+	t.Run("kill", s.testKill)
+	t.Run("kill all", s.testKillAll)
+	t.Run("close", s.testClose)
 	t.Run("controller killed", s.testControllerKilled)
 	t.Run("many", func(t *testing.T) {
 		before := openFiles(t)
@@ -87,6 +36,69 @@ func (s *suite) testEnd(t *testing.T) {
 			t.Errorf("%d open files before, %d after five zones", before, after)
 		}
 	})
+}
+
+// testDaemon checks that a process that has cut every tie is gone with its zone.
+func (s *suite) testDaemon(t *testing.T) {
+	dir := s.owned(t, "upper", "work")
+	mark := sandbox.Box + "/mark-" + rand.Text()
+	spec := s.spec(t, "daemon", mark)
+	spec.Overlay = sandbox.Overlay{Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}
+	if out := s.say(t, spec); out != "left behind\n" {
+		t.Fatalf("got %q", out)
+	}
+	if alive(t, mark) {
+		t.Error("a process lives on after Wait")
+	}
+	file := filepath.Join(dir, "upper", filepath.Base(mark))
+	first, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err := os.ReadFile(file); err != nil || len(second) != len(first) {
+		t.Errorf("it still writes: %d bytes, then %d (%v)", len(first), len(second), err)
+	}
+}
+
+// testKill checks that a zone can be ended from outside, at any time.
+func (s *suite) testKill(t *testing.T) {
+	mark := "mark-" + rand.Text()
+	p := s.startSleeper(t, mark)
+	if !alive(t, mark) {
+		t.Fatal("the payload cannot be seen from the host: the test shows nothing")
+	}
+	p.Kill()
+	if r, err := p.Wait(); err == nil && r.ExitCode == 0 && r.Signal == nil {
+		t.Error("a zone that was killed ended well")
+	}
+	if alive(t, mark) {
+		t.Error("a process lives on after Kill and Wait")
+	}
+	p.Kill() // at any time, also afterwards
+}
+
+// testKillAll checks that a signal to everybody stays inside.
+func (s *suite) testKillAll(t *testing.T) {
+	pid := bystander(t)
+	o := s.run(t, s.spec(t, "killall"))
+	if o.err != nil {
+		t.Errorf("wait: %v", o.err)
+	}
+	if err := unix.Kill(pid, 0); err != nil {
+		t.Errorf("the host's process: %v", err)
+	}
+}
+
+// testClose checks that no zone outlives its sandbox.
+func (s *suite) testClose(t *testing.T) {
+	mark := "mark-" + rand.Text()
+	other := &suite{sb: s.fresh(t), fresh: s.fresh, level: s.level}
+	p := other.startSleeper(t, mark)
+	if err := other.sb.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a closed sandbox has no zone", func() bool { return !alive(t, mark) })
+	p.Wait()
 }
 
 func openFiles(t *testing.T) int {

@@ -108,34 +108,8 @@ func readTree(t *testing.T, dir string) string {
 // testReceipt checks that the probe ran, and that a zone in which it finds
 // something does not start.
 func (s *suite) testReceipt(t *testing.T) {
-	t.Run("clean", func(t *testing.T) {
-		spec := s.spec(t, "exit", "0")
-		p, err := s.sb.Start(t.Context(), spec)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := p.Receipt()
-		if _, err := p.Wait(); err != nil {
-			t.Fatal(err)
-		}
-		if !r.Clean() || len(r.Probes) < 30 {
-			t.Errorf("%d probes, clean %v", len(r.Probes), r.Clean())
-		}
-		if r.Zone != boundary.Build || r.Identity != identity || r.Sandbox != s.sb.Name() || r.Level == "" || r.Time.IsZero() {
-			t.Errorf("receipt of zone %v, identity %q, sandbox %q, level %q, time %v", r.Zone, r.Identity, r.Sandbox, r.Level, r.Time)
-		}
-	})
-	t.Run("forbidden value", func(t *testing.T) {
-		dir := s.owned(t, "upper", "work")
-		spec := s.spec(t, "write", sandbox.Box+"/ran", "x")
-		spec.Overlay = sandbox.Overlay{Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}
-		spec.Env = append(spec.Env, "TOKEN=a-secret-of-the-controller")
-		spec.Forbidden = []string{"a-secret-of-the-controller"}
-		s.refuses(t, spec, "env.values")
-		if left, err := os.ReadDir(spec.Overlay.Upper); err != nil || len(left) > 0 {
-			t.Errorf("the payload ran: it left %v (%v)", left, err)
-		}
-	})
+	t.Run("clean", s.testClean)
+	t.Run("forbidden value", s.testForbidden)
 	t.Run("canary", func(t *testing.T) {
 		spec := s.spec(t, "exit", "0")
 		spec.Env = append(spec.Env, "TOKEN=a-honey-token")
@@ -150,6 +124,38 @@ func (s *suite) testReceipt(t *testing.T) {
 		spec.Require = sandbox.LevelFull
 		s.refuses(t, spec, "")
 	})
+}
+
+// testClean checks that a receipt says what was started and that all is well.
+func (s *suite) testClean(t *testing.T) {
+	spec := s.spec(t, "exit", "0")
+	p, err := s.sb.Start(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := p.Receipt()
+	if _, err := p.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if !r.Clean() || len(r.Probes) < 30 {
+		t.Errorf("%d probes, clean %v", len(r.Probes), r.Clean())
+	}
+	if r.Zone != boundary.Build || r.Identity != identity || r.Sandbox != s.sb.Name() || r.Level == "" || r.Time.IsZero() {
+		t.Errorf("receipt of zone %v, identity %q, sandbox %q, level %q, time %v", r.Zone, r.Identity, r.Sandbox, r.Level, r.Time)
+	}
+}
+
+// testForbidden checks that a payload to which a secret would be shown does not run.
+func (s *suite) testForbidden(t *testing.T) {
+	dir := s.owned(t, "upper", "work")
+	spec := s.spec(t, "write", sandbox.Box+"/ran", "x")
+	spec.Overlay = sandbox.Overlay{Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}
+	spec.Env = append(spec.Env, "TOKEN=a-secret-of-the-controller")
+	spec.Forbidden = []string{"a-secret-of-the-controller"}
+	s.refuses(t, spec, "env.values")
+	if left, err := os.ReadDir(spec.Overlay.Upper); err != nil || len(left) > 0 {
+		t.Errorf("the payload ran: it left %v (%v)", left, err)
+	}
 }
 
 // refuses checks that a zone is not started, by which probe, and that the
@@ -202,20 +208,8 @@ func (s *suite) testPayload(t *testing.T) {
 		})
 	}
 	t.Run("given", s.testGiven)
-	t.Run("uid", func(t *testing.T) {
-		spec := s.spec(t, "say")
-		spec.UID = 4242
-		if out := s.say(t, spec); !slices.Contains(lines(out), "uid=4242") {
-			t.Errorf("uid 4242 is\n%s", out)
-		}
-	})
-	t.Run("stdin", func(t *testing.T) {
-		spec := s.spec(t, "cat")
-		spec.Stdin = strings.NewReader(strings.Repeat("0123456789", 100000))
-		if out := s.say(t, spec); out != strings.Repeat("0123456789", 100000) {
-			t.Errorf("%d bytes came back of 1000000", len(out))
-		}
-	})
+	t.Run("uid", s.testUID)
+	t.Run("stdin", s.testStdin)
 	t.Run("no stdin", func(t *testing.T) {
 		if out := s.say(t, s.spec(t, "cat")); out != "" {
 			t.Errorf("got %q", out)
@@ -226,17 +220,7 @@ func (s *suite) testPayload(t *testing.T) {
 		spec.Args[0] = "inside"
 		s.say(t, spec)
 	})
-	t.Run("no such program", func(t *testing.T) {
-		spec := s.spec(t, "exit", "0")
-		spec.Args = []string{"no-such-program"}
-		p, err := s.sb.Start(t.Context(), spec)
-		if err != nil {
-			return
-		}
-		if r, err := p.Wait(); err == nil && r.ExitCode == 0 {
-			t.Error("a program that does not exist ended well")
-		}
-	})
+	t.Run("no such program", s.testNoProgram)
 	t.Run("descriptors", s.testDescriptors)
 	t.Run("canary", func(t *testing.T) {
 		w := newWorld(t)
@@ -244,6 +228,37 @@ func (s *suite) testPayload(t *testing.T) {
 			t.Errorf("the controller's secret stands in\n%s", out)
 		}
 	})
+}
+
+// testUID checks that a payload can be another user.
+func (s *suite) testUID(t *testing.T) {
+	spec := s.spec(t, "say")
+	spec.UID = 4242
+	if out := s.say(t, spec); !slices.Contains(lines(out), "uid=4242") {
+		t.Errorf("uid 4242 is\n%s", out)
+	}
+}
+
+// testStdin checks that all input arrives.
+func (s *suite) testStdin(t *testing.T) {
+	spec := s.spec(t, "cat")
+	spec.Stdin = strings.NewReader(strings.Repeat("0123456789", 100000))
+	if out := s.say(t, spec); out != strings.Repeat("0123456789", 100000) {
+		t.Errorf("%d bytes came back of 1000000", len(out))
+	}
+}
+
+// testNoProgram checks that a program that is not there does not end well.
+func (s *suite) testNoProgram(t *testing.T) {
+	spec := s.spec(t, "exit", "0")
+	spec.Args = []string{"no-such-program"}
+	p, err := s.sb.Start(t.Context(), spec)
+	if err != nil {
+		return
+	}
+	if r, err := p.Wait(); err == nil && r.ExitCode == 0 {
+		t.Error("a program that does not exist ended well")
+	}
 }
 
 // testGiven checks everything that the payload can ask about itself.

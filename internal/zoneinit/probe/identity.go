@@ -10,7 +10,9 @@ import (
 // identity checks who the payload will be: no user zero, no capability, a
 // filter that is on and cannot be taken off.
 func (p *prober) identity() {
-	p.found("id.user", "an ordinary user and group", userAgainst())
+	ru, eu, su := unix.Getresuid()
+	rg, eg, sg := unix.Getresgid()
+	p.found("id.user", "an ordinary user and group", idAgainst("user", ru, eu, su)+idAgainst("group", rg, eg, sg))
 	status, err := readFile(p.proc + "/thread-self/status")
 	if err != nil {
 		against := "cannot read the thread's status: " + errnoName(err)
@@ -24,20 +26,13 @@ func (p *prober) identity() {
 	p.found("id.seccomp", "a filter", fieldAgainst(status, "Seccomp", "2"))
 }
 
-func userAgainst() string {
-	ru, eu, su := unix.Getresuid()
-	rg, eg, sg := unix.Getresgid()
-	if ru == 0 || eu == 0 || su == 0 {
-		return "user 0"
-	}
-	if ru != eu || eu != su {
-		return "three different user ids"
-	}
-	if rg == 0 || eg == 0 || sg == 0 {
-		return "group 0"
-	}
-	if rg != eg || eg != sg {
-		return "three different group ids"
+// idAgainst judges the real, effective and saved id of one kind.
+func idAgainst(kind string, real, effective, saved int) string {
+	switch {
+	case real == 0 || effective == 0 || saved == 0:
+		return kind + " 0"
+	case real != effective || effective != saved:
+		return "three different " + kind + " ids"
 	}
 	return ""
 }

@@ -73,10 +73,11 @@ func (p *prober) routesAgainst() string {
 }
 
 // routeBesideLo reads the two route tables: in the first the interface stands
-// first, below a heading, in the second it stands last.
+// first, below a heading, in the second it stands last. A namespace in which no
+// interface was ever up has no table yet, and so no heading.
 func routeBesideLo(v4, v6 string) string {
 	rest, ok := strings.CutPrefix(v4, "Iface")
-	if !ok {
+	if !ok && v4 != "" {
 		return "cannot tell: the route table has no heading"
 	}
 	_, rest, _ = strings.Cut(rest, "\n")

@@ -13,7 +13,7 @@ func (p *prober) processes() {
 	p.found("proc.own", "the zone's own process table", p.ownProcAgainst())
 	p.found("proc.controller", "not visible", p.controllerAgainst())
 	p.found("proc.init", "closed", p.initAgainst())
-	p.found("proc.kernel", "not writable, not readable", kernelAgainst())
+	p.found("proc.kernel", "not writable, not readable", p.kernelAgainst())
 	p.found("state.directory", "not visible", p.stateAgainst())
 }
 
@@ -96,10 +96,10 @@ func denied(e unix.Errno) bool {
 
 // kernelAgainst checks the files of proc and sys through which the host itself
 // can be changed or read.
-func kernelAgainst() string {
+func (p *prober) kernelAgainst() string {
 	for _, path := range [...]string{
-		"/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/vm/overcommit_memory",
-		"/proc/sysrq-trigger", "/sys/kernel/uevent_helper", "/sys/fs/cgroup/cgroup.procs",
+		p.proc + "/sys/kernel/core_pattern", p.proc + "/sys/kernel/modprobe", p.proc + "/sys/vm/overcommit_memory",
+		p.proc + "/sysrq-trigger", "/sys/kernel/uevent_helper", "/sys/fs/cgroup/cgroup.procs",
 	} {
 		fd, err := openRetry(path, unix.O_WRONLY|unix.O_CLOEXEC)
 		if err == nil {
@@ -110,9 +110,9 @@ func kernelAgainst() string {
 			return path + ": " + errnoName(err)
 		}
 	}
-	for _, path := range [...]string{"/proc/kcore", "/proc/keys", "/proc/timer_list"} {
-		if text, err := readSome(path); err == nil && text != "" {
-			return path + " can be read"
+	for _, name := range [...]string{"/kcore", "/keys", "/timer_list"} {
+		if text, err := readSome(p.proc + name); err == nil && text != "" {
+			return p.proc + name + " can be read"
 		}
 	}
 	return ""
