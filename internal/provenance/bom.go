@@ -184,10 +184,10 @@ func (p part) properties() []cyclonedx.Property {
 }
 
 // CycloneDXStatement returns the CycloneDX document as a statement.
-func CycloneDXStatement(r *evidence.Run, a evidence.Artifact) (Statement, error) {
+func CycloneDXStatement(r *evidence.Run, a evidence.Artifact, also ...Subject) (Statement, error) {
 	b, err := CycloneDX(r, a)
 	if err != nil {
 		return Statement{}, err
 	}
-	return state(a, TypeCycloneDX, b)
+	return state(a, also, TypeCycloneDX, b)
 }

@@ -40,8 +40,8 @@ func Parameters() []string {
 // everything that the zones were given.
 const Complete = "resolvedDependenciesComplete"
 
-// Build returns the SLSA provenance v1 of a.
-func Build(r *evidence.Run, a evidence.Artifact) (Statement, error) {
+// Build returns the SLSA provenance v1 of a, which may have further names.
+func Build(r *evidence.Run, a evidence.Artifact, also ...Subject) (Statement, error) {
 	if err := check(r, a); err != nil {
 		return Statement{}, err
 	}
@@ -75,7 +75,7 @@ func Build(r *evidence.Run, a evidence.Artifact) (Statement, error) {
 	if err != nil {
 		return Statement{}, err
 	}
-	return state(a, TypeProvenance, b)
+	return state(a, also, TypeProvenance, b)
 }
 
 // externalParameters enumerates everything from outside that steered the run.

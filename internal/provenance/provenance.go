@@ -20,6 +20,7 @@ import (
 
 	"github.com/cyberphone/json-canonicalization/go/src/webpki.org/jsoncanonicalizer"
 	statementv1 "github.com/in-toto/attestation/go/v1"
+	"github.com/sallyport/sallyport/internal/digest"
 	"github.com/sallyport/sallyport/internal/evidence"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -48,6 +49,12 @@ type Statement struct {
 	JSON []byte
 }
 
+// Subject is a second name for an artifact: the OCI manifest that carries it.
+type Subject struct {
+	Name   string
+	Digest digest.Digest
+}
+
 // ErrEvidence reports evidence of which nothing can be said.
 var ErrEvidence = errors.New("evidence is not fit for a statement")
 
@@ -66,14 +73,18 @@ func check(r *evidence.Run, a evidence.Artifact) error {
 }
 
 // state wraps a predicate into a statement about a.
-func state(a evidence.Artifact, predicateType string, predicate []byte) (Statement, error) {
+func state(a evidence.Artifact, also []Subject, predicateType string, predicate []byte) (Statement, error) {
 	var s structpb.Struct
 	if err := protojson.Unmarshal(predicate, &s); err != nil {
 		return Statement{}, fmt.Errorf("make %s statement: %w", predicateType, err)
 	}
+	subjects := []*statementv1.ResourceDescriptor{{Name: valid(a.Name), Digest: map[string]string{"sha256": a.Digest.Hex()}}}
+	for _, o := range also {
+		subjects = append(subjects, &statementv1.ResourceDescriptor{Name: valid(o.Name), Digest: map[string]string{"sha256": o.Digest.Hex()}})
+	}
 	st := &statementv1.Statement{
 		Type:          statementv1.StatementTypeUri,
-		Subject:       []*statementv1.ResourceDescriptor{{Name: valid(a.Name), Digest: map[string]string{"sha256": a.Digest.Hex()}}},
+		Subject:       subjects,
 		PredicateType: predicateType,
 		Predicate:     &s,
 	}

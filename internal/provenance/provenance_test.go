@@ -37,9 +37,9 @@ func goodRun(t testing.TB) *evidence.Run {
 func all(r *evidence.Run) (map[string]Statement, error) {
 	a := r.Artifacts[0]
 	out := map[string]Statement{}
-	for name, f := range map[string]func(*evidence.Run, evidence.Artifact) (Statement, error){
+	for name, f := range map[string]func(*evidence.Run, evidence.Artifact, ...Subject) (Statement, error){
 		"provenance": Build, "cyclonedx": CycloneDXStatement, "spdx": SPDXStatement, "scai": Attributes,
-		"tests": func(r *evidence.Run, a evidence.Artifact) (Statement, error) {
+		"tests": func(r *evidence.Run, a evidence.Artifact, _ ...Subject) (Statement, error) {
 			s, _, err := TestResult(r, a)
 			return s, err
 		},

@@ -83,10 +83,10 @@ func (p part) spdx(id string) *v2_3.Package {
 }
 
 // SPDXStatement returns the SPDX document as a statement.
-func SPDXStatement(r *evidence.Run, a evidence.Artifact) (Statement, error) {
+func SPDXStatement(r *evidence.Run, a evidence.Artifact, also ...Subject) (Statement, error) {
 	b, err := SPDX(r, a)
 	if err != nil {
 		return Statement{}, err
 	}
-	return state(a, TypeSPDX, b)
+	return state(a, also, TypeSPDX, b)
 }

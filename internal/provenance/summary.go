@@ -25,7 +25,7 @@ type Policy struct {
 // Summary returns the SLSA verification summary v1 of an artifact that passed.
 // inputs are the statements it rests on, named by the digest of their bytes: the
 // payload that both forms of a bundle carry.
-func Summary(r *evidence.Run, a evidence.Artifact, p Policy, at time.Time, inputs []Statement) (Statement, error) {
+func Summary(r *evidence.Run, a evidence.Artifact, p Policy, at time.Time, inputs []Statement, also ...Subject) (Statement, error) {
 	if err := check(r, a); err != nil {
 		return Statement{}, err
 	}
@@ -50,7 +50,7 @@ func Summary(r *evidence.Run, a evidence.Artifact, p Policy, at time.Time, input
 	if err != nil {
 		return Statement{}, err
 	}
-	return state(a, TypeSummary, b)
+	return state(a, also, TypeSummary, b)
 }
 
 // ResourceURI is the name under which an artifact is verified: a package URL of
@@ -65,7 +65,7 @@ func ResourceURI(r *evidence.Run, a evidence.Artifact) string {
 
 // TestResult returns the in-toto test result of a, or nothing where no tests ran
 // for it.
-func TestResult(r *evidence.Run, a evidence.Artifact) (Statement, bool, error) {
+func TestResult(r *evidence.Run, a evidence.Artifact, also ...Subject) (Statement, bool, error) {
 	if err := check(r, a); err != nil {
 		return Statement{}, false, err
 	}
@@ -85,7 +85,7 @@ func TestResult(r *evidence.Run, a evidence.Artifact) (Statement, bool, error) {
 	if err != nil {
 		return Statement{}, false, err
 	}
-	s, err := state(a, TypeTestResult, b)
+	s, err := state(a, also, TypeTestResult, b)
 	return s, err == nil, err
 }
 
@@ -103,7 +103,7 @@ func configuration(s *evidence.Stage, t *evidence.Tests) *statementv1.ResourceDe
 
 // Attributes returns a SCAI report of what was shown about a, each attribute
 // with the evidence of the run.
-func Attributes(r *evidence.Run, a evidence.Artifact) (Statement, error) {
+func Attributes(r *evidence.Run, a evidence.Artifact, also ...Subject) (Statement, error) {
 	if err := check(r, a); err != nil {
 		return Statement{}, err
 	}
@@ -124,5 +124,5 @@ func Attributes(r *evidence.Run, a evidence.Artifact) (Statement, error) {
 	if err != nil {
 		return Statement{}, err
 	}
-	return state(a, TypeSCAI, b)
+	return state(a, also, TypeSCAI, b)
 }

@@ -316,9 +316,9 @@ func (r *Releaser) writeItem(ctx context.Context, l *layout, it *item, c Content
 		if err := l.put(s.referrer); err != nil {
 			return err
 		}
-		if err := r.step("referrer"); err != nil {
-			return err
-		}
+	}
+	if err := r.step("referrers"); err != nil {
+		return err
 	}
 	if err := l.put(it.manifest); err != nil {
 		return err

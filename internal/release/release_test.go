@@ -423,7 +423,7 @@ func TestCrash(t *testing.T) {
 		cmd.Env = append(os.Environ(), "SALLYPORT_TEST_CRASH="+strconv.Itoa(n), "SALLYPORT_TEST_DIR="+dir)
 		out, err := cmd.CombinedOutput()
 		if err == nil {
-			if n < 15 {
+			if n < 13 {
 				t.Fatalf("the release ended after %d steps: %s", n, out)
 			}
 			return
