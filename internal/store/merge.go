@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -107,4 +108,58 @@ func (s *Store) Open(l Located) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("open %+q: %w", l.Path, err)
 	}
 	return newChecked(os.NewFile(uintptr(fd), l.Path), l.Digest), nil
+}
+
+// Export writes what layers show below sub as plain files into dst, which it
+// makes. Links are written as they are; none is followed.
+func (s *Store) Export(ctx context.Context, layers []digest.Digest, sub, dst string) error {
+	found, err := s.Merge(ctx, layers, sub)
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(dst, 0o755); err != nil {
+		return diskFull(fmt.Errorf("export %s: %w", sub, err))
+	}
+	root, err := os.OpenRoot(dst)
+	if err != nil {
+		return fmt.Errorf("export %s: %w", sub, err)
+	}
+	defer root.Close()
+	for i := range found {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		name := below(found[i].Path, sub)
+		if name == "" {
+			continue
+		}
+		if err := s.exportOne(root, &found[i], name); err != nil {
+			return diskFull(fmt.Errorf("export %+q: %w", found[i].Path, err))
+		}
+	}
+	return nil
+}
+
+func (s *Store) exportOne(root *os.Root, l *Located, name string) error {
+	switch l.Kind {
+	case Dir, Opaque:
+		return root.Mkdir(name, 0o755)
+	case Link:
+		return root.Symlink(l.Target, name)
+	}
+	mode := os.FileMode(0o644)
+	if l.Kind == Executable {
+		mode = 0o755
+	}
+	in, err := s.Open(*l)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
 }

@@ -14,7 +14,7 @@ import (
 // stampTime is the modification time of everything in a tree, 2000-01-01 UTC: a
 // stage is a function of its inputs' digests, and those hold no times. All
 // entries being equally old, make and its like see nothing out of date.
-const stampTime = 946684800
+const stampTime = Epoch
 
 // sealer checks, normalises and hashes a tree that a zone left behind.
 type sealer struct {

@@ -240,3 +240,38 @@ func diskFull(err error) error {
 	}
 	return err
 }
+
+// Workspace is where a zone writes: the upper and work directories of an
+// overlay, on the store's file system, so that what is adopted is renamed.
+type Workspace struct {
+	Dir   string // holds both
+	Upper string
+	Work  string
+}
+
+// Workspace makes an empty one that belongs to the zone's owner.
+func (s *Store) Workspace(name string) (Workspace, error) {
+	dir, err := s.Scratch(name)
+	if err != nil {
+		return Workspace{}, err
+	}
+	w := Workspace{Dir: dir, Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}
+	for _, d := range []string{w.Upper, w.Work} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			return Workspace{}, diskFull(fmt.Errorf("make workspace: %w", err))
+		}
+		if err := s.own(d); err != nil {
+			return Workspace{}, err
+		}
+	}
+	return w, nil
+}
+
+// Room tells how many bytes the store's file system has left.
+func (s *Store) Room() int64 {
+	var st unix.Statfs_t
+	if unix.Statfs(s.dir, &st) != nil {
+		return 0
+	}
+	return int64(st.Bavail) * st.Bsize
+}

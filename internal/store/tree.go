@@ -269,3 +269,7 @@ func (s *Store) DropTree(d digest.Digest) error {
 	}
 	return RemoveTree(dir)
 }
+
+// Epoch is the modification time of everything in a tree, in seconds of Unix
+// time: 2000-01-01. Stages get it as SOURCE_DATE_EPOCH.
+const Epoch = 946684800

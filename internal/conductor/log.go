@@ -1,0 +1,187 @@
+package conductor
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	maxLog   = 64 << 20 // bytes of one stage's log that are kept
+	maxLine  = 8 << 10  // bytes of a line that are kept
+	tailSize = 20       // last lines, for the report of a failure
+	lineGap  = 50 * time.Millisecond
+)
+
+// stageLog keeps the output of a stage as text that nothing obeys: control
+// characters, escape sequences and marks that reorder text are spelled out, and
+// so are lines that CI systems take for commands.
+type stageLog struct {
+	mu   sync.Mutex
+	f    *os.File
+	line []byte
+	over bool // the line is too long; the rest of it is dropped
+	left int64
+	err  error
+	tail []string
+	tell func(string)
+	told time.Time
+	now  func() time.Time
+}
+
+func newStageLog(path string, now func() time.Time, tell func(string)) (*stageLog, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	return &stageLog{f: f, left: maxLog, tell: tell, now: now}, nil
+}
+
+// Write takes output. It never fails: a stage is not to notice a full log disk.
+func (l *stageLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(p)
+	for len(p) > 0 {
+		i := 0
+		for i < len(p) && p[i] != '\n' && p[i] != '\r' {
+			i++
+		}
+		l.add(p[:i])
+		if i < len(p) {
+			if p[i] == '\n' || len(l.line) > 0 {
+				l.flush(p[i] == '\r')
+			}
+			i++
+		}
+		p = p[i:]
+	}
+	return n, nil
+}
+
+func (l *stageLog) add(p []byte) {
+	if room := maxLine - len(l.line); len(p) > room {
+		p, l.over = p[:room], true
+	}
+	l.line = append(l.line, p...)
+}
+
+// flush writes the line. One that ends with a carriage return is a progress
+// display that is drawn over: it is told, not kept.
+func (l *stageLog) flush(drawnOver bool) {
+	text := harmless(l.line)
+	if l.over {
+		text += " [cut]"
+	}
+	l.line, l.over = l.line[:0], false
+	if !drawnOver {
+		l.keep(text)
+	}
+	if at := l.now(); l.tell != nil && at.Sub(l.told) >= lineGap && text != "" {
+		l.told = at
+		l.tell(text)
+	}
+}
+
+func (l *stageLog) keep(text string) {
+	l.tail = append(l.tail, text)
+	if len(l.tail) > 2*tailSize {
+		l.tail = append(l.tail[:0], l.tail[len(l.tail)-tailSize:]...)
+	}
+	if l.left < 0 {
+		return
+	}
+	l.left -= int64(len(text)) + 1
+	if l.left < 0 {
+		text = fmt.Sprintf("[the log is cut here: more than %d bytes]", maxLog)
+	}
+	if _, err := io.WriteString(l.f, text+"\n"); err != nil && l.err == nil {
+		l.err = err
+	}
+}
+
+// finish writes what is left and returns the last lines.
+func (l *stageLog) finish() ([]string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.line) > 0 {
+		l.flush(false)
+	}
+	return l.tail[max(0, len(l.tail)-tailSize):], l.err
+}
+
+// harmless spells out what a terminal, a reader's eye or a CI system obeys.
+func harmless(b []byte) string {
+	if plain(b) {
+		return string(b)
+	}
+	var s strings.Builder
+	for len(b) > 0 {
+		r, n := utf8.DecodeRune(b)
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&s, `\x%02x`, b[0])
+		case r == 0x1b:
+			if skip := colour(b); skip > 0 {
+				n = skip
+				break
+			}
+			s.WriteString(`\x1b`)
+		case r < 0x20 && r != '\t' || r == 0x7f:
+			fmt.Fprintf(&s, `\x%02x`, r)
+		case obeyed(r):
+			fmt.Fprintf(&s, `\u%04x`, r)
+		default:
+			s.WriteRune(r)
+		}
+		b = b[n:]
+	}
+	return disarm(s.String())
+}
+
+// plain tells whether nothing in a line needs a second look, which is the case
+// for nearly all of them.
+func plain(b []byte) bool {
+	for _, c := range b {
+		if c < 0x20 && c != '\t' || c >= 0x7f || c == ':' || c == '#' {
+			return false
+		}
+	}
+	return true
+}
+
+// colour returns the length of a colour sequence, which is dropped whole: ESC [
+// digits and semicolons m.
+func colour(b []byte) int {
+	if len(b) < 3 || b[1] != '[' {
+		return 0
+	}
+	for i := 2; i < len(b) && i < 40; i++ {
+		switch c := b[i]; {
+		case c == 'm' || c == 'K':
+			return i + 1
+		case c != ';' && (c < '0' || c > '9'):
+			return 0
+		}
+	}
+	return 0
+}
+
+// obeyed tells whether a rune changes how others are shown, or starts a control
+// sequence in terminals that know eight-bit controls.
+func obeyed(r rune) bool {
+	return r >= 0x80 && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x200e || r == 0x200f || r == 0x2028 || r == 0x2029 || r == 0xfeff
+}
+
+// disarm marks lines that GitHub (::name, ##[) and Azure (##vso[) would run.
+func disarm(s string) string {
+	t := strings.TrimSpace(s)
+	if strings.HasPrefix(t, "::") || strings.Contains(t, "##[") || strings.Contains(t, "##vso[") {
+		return `\` + strings.ReplaceAll(t, "##", `#\#`)
+	}
+	return s
+}
