@@ -24,6 +24,6 @@ export async function app() {
     }
     return res.status(201).json({ number: 'make-believe', total, label: `€ ${(total / 100).toFixed(2)}` });
   });
-  server.use(express.static(path.join(root, 'web', 'dist')));
+  server.use(express.static(path.join(root, 'build')));
   return server;
 }

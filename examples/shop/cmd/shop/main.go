@@ -13,9 +13,9 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 
+	"example.com/shop"
 	"example.com/shop/cart"
 	"example.com/shop/catalog"
-	"example.com/shop/web"
 )
 
 func main() {
@@ -35,22 +35,22 @@ func main() {
 }
 
 func handler(items []catalog.Item) http.Handler {
-	shop := cart.New(items)
+	stock := cart.New(items)
 	r := chi.NewRouter()
 	r.Use(middleware.Recoverer, middleware.RequestSize(64<<10))
 	r.Get("/api/items", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, items) })
-	r.Post("/api/orders", func(w http.ResponseWriter, r *http.Request) { order(w, r, shop) })
-	r.Handle("/*", http.FileServerFS(web.Files()))
+	r.Post("/api/orders", func(w http.ResponseWriter, r *http.Request) { order(w, r, stock) })
+	r.Handle("/*", http.FileServerFS(shop.Web()))
 	return r
 }
 
-func order(w http.ResponseWriter, r *http.Request, shop *cart.Shop) {
+func order(w http.ResponseWriter, r *http.Request, stock *cart.Shop) {
 	var lines []cart.Line
 	if err := json.NewDecoder(r.Body).Decode(&lines); err != nil {
 		reply(w, http.StatusBadRequest, map[string]string{"error": "not a list of lines"})
 		return
 	}
-	o, err := shop.Buy(lines)
+	o, err := stock.Buy(lines)
 	if err != nil {
 		reply(w, http.StatusConflict, map[string]string{"error": err.Error()})
 		return
