@@ -23,8 +23,9 @@ var plain = [...]string{"pts", "shm", "mqueue", "fd", "stdin", "stdout", "stderr
 
 // files checks the zone's view of the file system.
 func (p *prober) files() {
-	p.found("fs.root", "the zone's own", rootAgainst(p.mounts()))
-	p.found("fs.mounts", "of the allowed kinds", p.mountsAgainst(p.mounts()))
+	all := p.mounts()
+	p.found("fs.root", "the zone's own", rootAgainst(all))
+	p.found("fs.mounts", "of the allowed kinds", p.mountsAgainst(all))
 	p.found("fs.writable", "only "+strings.Join(writable[:], ", "), writableAgainst())
 	p.found("fs.host", "not visible", hostAgainst())
 	p.found("fs.devices", "the minimal set", devicesAgainst())

@@ -99,10 +99,12 @@ func (p *prober) reach(isolated bool, addresses string) string {
 	if !isolated {
 		return "not tried: the network may be the host's"
 	}
+	s := newSockets(unix.AF_INET)
+	defer s.close()
 	for _, a := range strings.Fields(addresses) {
 		host, port, _ := strings.Cut(a, ":")
 		n, _ := strconv.Atoi(port)
-		if e := connect(unix.AF_INET, &unix.SockaddrInet4{Port: n, Addr: parse4(host)}); !unreachable(e) {
+		if e := connect(s, &unix.SockaddrInet4{Port: n, Addr: parse4(host)}); !unreachable(e) {
 			return a + ": " + answer(e)
 		}
 	}
@@ -114,15 +116,16 @@ func reach6(isolated bool) string {
 	if !isolated {
 		return "not tried: the network may be the host's"
 	}
+	s := newSockets(unix.AF_INET6)
+	defer s.close()
 	for _, a := range [...]struct {
 		name string
 		addr [16]byte
 	}{
 		{"2001:db8::1", [16]byte{0x20, 0x01, 0x0d, 0xb8, 15: 1}},
 		{"fd00:ec2::254", [16]byte{0xfd, 0x00, 0x0e, 0xc2, 14: 0x02, 15: 0x54}},
-		{"::ffff:192.0.2.1", [16]byte{10: 0xff, 11: 0xff, 12: 192, 14: 2, 15: 1}},
 	} {
-		if e := connect(unix.AF_INET6, &unix.SockaddrInet6{Port: 443, Addr: a.addr}); !unreachable(e) {
+		if e := connect(s, &unix.SockaddrInet6{Port: 443, Addr: a.addr}); !unreachable(e) {
 			return a.name + ": " + answer(e)
 		}
 	}
@@ -131,27 +134,49 @@ func reach6(isolated bool) string {
 
 // connect tries UDP first, which only looks up a route and sends nothing, and
 // TCP only where the kernel had no route to give.
-func connect(family int, to unix.Sockaddr) unix.Errno {
-	e := connectBy(family, unix.SOCK_DGRAM, to)
+func connect(s *sockets, to unix.Sockaddr) unix.Errno {
+	e := s.try(0, to)
 	if e != 0 && !unreachable(e) {
 		return e
 	}
 	if e == 0 && !isLoopback(to) {
 		return 0
 	}
-	return connectBy(family, unix.SOCK_STREAM, to)
+	return s.try(1, to)
 }
 
-func connectBy(family, kind int, to unix.Sockaddr) unix.Errno {
-	fd, err := unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return errno(err)
+// sockets are one of each kind, with which one address after the other is
+// tried: what was refused leaves a socket as it was.
+type sockets struct {
+	fds  [2]int
+	errs [2]unix.Errno
+}
+
+func newSockets(family int) *sockets {
+	s := &sockets{}
+	for i, kind := range [...]int{unix.SOCK_DGRAM, unix.SOCK_STREAM} {
+		fd, err := unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		s.fds[i], s.errs[i] = fd, errno(err)
 	}
-	defer unix.Close(fd)
-	e := errno(unix.Connect(fd, to))
+	return s
+}
+
+func (s *sockets) close() {
+	for i, fd := range s.fds {
+		if s.errs[i] == 0 {
+			unix.Close(fd)
+		}
+	}
+}
+
+func (s *sockets) try(i int, to unix.Sockaddr) unix.Errno {
+	if s.errs[i] != 0 {
+		return s.errs[i]
+	}
+	e := errno(unix.Connect(s.fds[i], to))
 	if e == unix.EINPROGRESS && isLoopback(to) {
 		// lo answers at once: the second call tells what came back.
-		e = errno(unix.Connect(fd, to))
+		e = errno(unix.Connect(s.fds[i], to))
 	}
 	return e
 }
