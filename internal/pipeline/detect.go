@@ -164,27 +164,43 @@ func (p *parts) add(q parts) {
 func (d *detector) chain(p *Pipeline, q parts) {
 	stages := []Stage{q.fetch, q.generate, q.build, q.test}
 	zones := []boundary.Zone{boundary.Fetch, boundary.Generate, boundary.Build, boundary.Test}
+	// The tarball of a published package is made of its source alone: what its
+	// install scripts leave is for tests.
+	apart := d.options.Package && len(d.mods) == 0
 	last := ""
-	checks := []string{"materials", "tests", "rebuild", "secrets", "receipts", "sbom"}
+	tested := false
 	for i, s := range stages {
 		if len(s.Run) == 0 {
-			if zones[i] == boundary.Test {
-				checks = slices.DeleteFunc(checks, func(c string) bool { return c == "tests" })
-			}
 			continue
 		}
 		s.Name, s.Zone = zones[i].String(), zones[i]
 		if last != "" {
 			s.From = []string{last}
 		}
+		switch {
+		case apart && s.Zone == boundary.Build:
+			s.From, s.Keep = nil, nil
+		case apart && s.Zone == boundary.Test:
+			s.From = slices.Compact(append(s.From, "build"))
+		}
+		if !apart || s.Zone != boundary.Build || last == "" {
+			last = s.Name
+		}
+		tested = tested || s.Zone == boundary.Test
 		slices.Sort(s.Keep)
 		s.Keep = slices.Compact(s.Keep)
-		last = s.Name
 		p.Stages = append(p.Stages, s)
 	}
+	d.judge(p, tested)
+}
+
+// judge adds verify and release.
+func (d *detector) judge(p *Pipeline, tested bool) {
 	verify := Stage{Name: "verify", Zone: boundary.Verify, From: []string{"build"}}
-	if last != "build" {
-		verify.From = append(verify.From, last)
+	checks := []string{"materials", "rebuild", "secrets", "receipts", "sbom"}
+	if tested {
+		verify.From = append(verify.From, "test")
+		checks = slices.Insert(checks, 1, "tests")
 	}
 	for _, c := range checks {
 		verify.Check = append(verify.Check, Check{Name: c})
