@@ -108,3 +108,13 @@ func (a *AllowSet) Toolchain() string {
 	}
 	return a.goPlan.Toolchain
 }
+
+// Overrides are files of the project, by path from its root, that a fetching
+// zone has to see in place of the project's own: an .npmrc that names another
+// registry would lead npm past the gateway.
+func (a *AllowSet) Overrides() map[string][]byte {
+	if a == nil || a.npmPlan == nil {
+		return nil
+	}
+	return a.npmPlan.Overrides()
+}

@@ -360,3 +360,27 @@ func TestNpmSource(t *testing.T) {
 		}
 	}
 }
+
+func TestProjectThatNamesItsOwnRegistry(t *testing.T) {
+	r := upstreamtest.NewRegistry(t, npmPackages()...)
+	b := newBench(t, nil, r)
+	files := npmProject(t, r, "") // without addresses npm asks the scope's registry
+	files[".npmrc"] = "# settings\nlegacy-peer-deps=true\n@acme:registry=https://corp.example/\n//corp.example/:_authToken=${TOKEN}\ncafile=/x\n"
+	dir := tree(t, files)
+	set := b.plan(dir)
+	got := string(set.Overrides()[".npmrc"])
+	if got != "# settings\nlegacy-peer-deps=true\n" {
+		t.Errorf("override %q", got)
+	}
+	z := b.zone(gateway.SessionOptions{Allow: set})
+	out, err := z.run(dir, "npm", "ci", "--ignore-scripts")
+	if err == nil {
+		t.Error("without the override, npm should have gone to the scope's registry")
+	}
+	t.Log(out)
+	write(t, dir, map[string]string{".npmrc": got})
+	z.must(dir, "npm", "ci", "--ignore-scripts")
+	if d := z.Denials(); len(d) == 0 || d[0].Class != "net" || d[0].Target != "corp.example:443" {
+		t.Errorf("%+v", d)
+	}
+}

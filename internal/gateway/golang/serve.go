@@ -218,6 +218,9 @@ func (v *View) file(w http.ResponseWriter, r *http.Request, t target) {
 	if v.resolve != nil && kind == KindMod {
 		v.resolve.learn(m.Version, g.Name())
 	}
+	if g.mended {
+		v.book.Deny(record.Refusal{Class: "file", Package: Purl(m.Path, m.Version.Version), Target: m.String() + " " + kind, Why: "the gateway's stored bytes had changed; they are in quarantine, and good ones were fetched again", Where: m.where()})
+	}
 	v.book.Served(material(m, kind, g))
 	contentType := "application/zip"
 	if kind == KindMod {

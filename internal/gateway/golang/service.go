@@ -61,6 +61,7 @@ type got struct {
 	*os.File
 	entry  vault.Entry
 	cached bool
+	mended bool // stored bytes had changed and were fetched again
 }
 
 // key names a file together with who promises its checksum, so that a changed
@@ -82,7 +83,7 @@ func (s *Service) open(ctx context.Context, m *Module, kind string) (got, error)
 		return got{}, err
 	}
 	key := s.key(m, kind)
-	for range 2 { // the second time after a tampered file was put aside
+	for try := range 2 { // the second time after a tampered file was put aside
 		e, here := s.vault.Find(key)
 		if !here {
 			var err error
@@ -94,7 +95,7 @@ func (s *Service) open(ctx context.Context, m *Module, kind string) (got, error)
 		if err == nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			return got{f, e, !s.fresh[key]}, nil
+			return got{f, e, !s.fresh[key], try > 0}, nil
 		}
 		if !errors.Is(err, fault.Tampered) {
 			return got{}, err

@@ -20,17 +20,18 @@ import (
 
 // Plan is the closure of a project's npm lockfiles: what its zone may ask for.
 type Plan struct {
-	packages map[string]*Package   // by name@version
-	byName   map[string][]*Package // in ascending order of version
-	byPath   map[string]*Package   // by the decoded path that a client will ask for
-	roots    map[string]bool       // names that the manifests want
-	minAge   int64
-	Unpinned []string // manifests that want packages and have no lockfile
+	packages  map[string]*Package   // by name@version
+	byName    map[string][]*Package // in ascending order of version
+	byPath    map[string]*Package   // by the decoded path that a client will ask for
+	roots     map[string]bool       // names that the manifests want
+	overrides map[string][]byte
+	minAge    int64
+	Unpinned  []string // manifests that want packages and have no lockfile
 }
 
 // NewPlan returns an empty plan: everything is refused.
 func NewPlan() *Plan {
-	return &Plan{packages: map[string]*Package{}, byName: map[string][]*Package{}, byPath: map[string]*Package{}, roots: map[string]bool{}}
+	return &Plan{packages: map[string]*Package{}, byName: map[string][]*Package{}, byPath: map[string]*Package{}, roots: map[string]bool{}, overrides: map[string][]byte{}}
 }
 
 // Packages lists the members in a stable order.
@@ -73,6 +74,9 @@ func (p *Plan) Read(tree *intake.Tree, src pipeline.NpmSource, pin evidence.Pin,
 	src.Dir = dir
 	p.minAge = max(p.minAge, int64(src.MinAge))
 	r := &reader{tree: tree, conf: conf, src: src, pin: pin, plan: p}
+	if err := r.override(); err != nil {
+		return err
+	}
 	if src.Lockfile == "" {
 		return r.unlocked()
 	}

@@ -155,6 +155,9 @@ func (v *View) tarball(w http.ResponseWriter, r *http.Request, p *Package) {
 		return
 	}
 	defer g.Close()
+	if g.mended {
+		v.book.Deny(record.Refusal{Class: "file", Package: Purl(p.Name, p.Version), Target: p.id(), Why: "the gateway's stored bytes had changed; they are in quarantine, and good ones were fetched again", Where: p.where()})
+	}
 	v.book.Served(material(p, g))
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")
@@ -236,7 +239,9 @@ func (v *View) made(name, host string) ([]byte, error) {
 }
 
 // carried are the fields of a lockfile's entry that an install needs.
-var carried = []string{"dependencies", "optionalDependencies", "peerDependencies", "peerDependenciesMeta", "bin", "engines", "os", "cpu", "libc", "hasInstallScript", "bundleDependencies", "deprecated", "funding"}
+func carried() []string {
+	return []string{"dependencies", "optionalDependencies", "peerDependencies", "peerDependenciesMeta", "bin", "engines", "os", "cpu", "libc", "hasInstallScript", "bundleDependencies", "deprecated", "funding"}
+}
 
 // version is one version in a made document.
 func (p *Package) version(host string) map[string]any {
@@ -244,7 +249,7 @@ func (p *Package) version(host string) map[string]any {
 		"name": p.Name, "version": p.Version,
 		"dist": map[string]string{"tarball": "http://" + host + "/" + usualPath(p.Name, p.Version), "integrity": p.Integrity.String()},
 	}
-	for _, field := range carried {
+	for _, field := range carried() {
 		if raw, ok := p.manifest[field]; ok {
 			doc[field] = raw
 		}

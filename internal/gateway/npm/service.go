@@ -57,6 +57,7 @@ type got struct {
 	*os.File
 	entry  vault.Entry
 	cached bool
+	mended bool // stored bytes had changed and were fetched again
 }
 
 // key holds the promise, so that a changed promise is never answered with bytes
@@ -68,7 +69,7 @@ func (s *Service) open(ctx context.Context, p *Package) (got, error) {
 	if err := s.age(ctx, p); err != nil {
 		return got{}, err
 	}
-	for range 2 { // the second time after a tampered file was put aside
+	for try := range 2 { // the second time after a tampered file was put aside
 		e, here := s.vault.Find(p.key())
 		if !here {
 			var err error
@@ -80,7 +81,7 @@ func (s *Service) open(ctx context.Context, p *Package) (got, error) {
 		if err == nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			return got{f, e, !s.fresh[p.key()]}, nil
+			return got{f, e, !s.fresh[p.key()], try > 0}, nil
 		}
 		if !errors.Is(err, fault.Tampered) {
 			return got{}, err
