@@ -117,16 +117,81 @@ func TestAttemptCanFail(t *testing.T) {
 	}
 }
 
-func TestRefusalNamesTheContainer(t *testing.T) {
-	why, mend := refusal(&os.PathError{Op: "fork/exec", Path: "x", Err: syscall.EPERM}, "docker")
-	if setting("kernel/unprivileged_userns_clone") == "0" || setting("user/max_user_namespaces") == "0" || setting("kernel/apparmor_restrict_unprivileged_userns") == "1" {
-		t.Skip("not run: needs a host without a setting that refuses user namespaces")
+func TestRefusal(t *testing.T) {
+	denied := &os.PathError{Op: "fork/exec", Path: "x", Err: syscall.EPERM}
+	for _, c := range []struct {
+		what, container string
+		settings        map[string]string
+		why, mend       string
+	}{
+		{"sysctl of Debian", "", map[string]string{"kernel/unprivileged_userns_clone": "0"}, "kernel.unprivileged_userns_clone is 0", "sysctl -w kernel.unprivileged_userns_clone=1"},
+		{"none allowed", "docker", map[string]string{"user/max_user_namespaces": "0"}, "user.max_user_namespaces is 0", "sysctl -w user.max_user_namespaces="},
+		{"AppArmor", "", map[string]string{"kernel/apparmor_restrict_unprivileged_userns": "1"}, "AppArmor", "userns,"},
+		{"docker", "docker", nil, "docker container", "docker run --security-opt"},
+		{"podman", "podman", nil, "podman container", "podman run --security-opt"},
+		{"kubernetes", "kubernetes", nil, "kubernetes container", "procMount: Unmasked"},
+		{"another container", "lxc", nil, "lxc container", ""},
+		{"nothing known", "", nil, "operation not permitted", ""},
+	} {
+		why, mend := refusal(denied, c.container, func(name string) string { return c.settings[name] })
+		if !strings.Contains(why, c.why) || !strings.Contains(mend, c.mend) || c.mend == "" && mend != "" {
+			t.Errorf("%s: why %q, mend %q", c.what, why, mend)
+		}
 	}
-	if !strings.Contains(why, "docker") || !strings.Contains(why, "operation not permitted") || !strings.Contains(mend, "--security-opt") {
-		t.Errorf("why %q, mend %q", why, mend)
-	}
-	if why, _ := refusal(errors.New("odd"), ""); why != "odd" {
+	if why, _ := refusal(errors.New("odd"), "", func(string) string { return "" }); why != "odd" {
 		t.Errorf("why %q", why)
+	}
+}
+
+func TestKernelFacts(t *testing.T) {
+	for _, c := range []struct {
+		fact       Fact
+		ok         bool
+		value, why string
+	}{
+		{landlockFact(7, 0), true, "ABI 7", ""},
+		{landlockFact(3, 0), true, "ABI 3", ""},
+		{landlockFact(2, 0), false, "ABI 2", "truncation"},
+		{landlockFact(0, unix.ENOSYS), false, "absent", "5.13"},
+		{landlockFact(0, unix.EOPNOTSUPP), false, "disabled", "active modules"},
+		{idmappedFact(unix.EBADF, 0), true, "available", ""},
+		{idmappedFact(unix.EBADF, 1000), false, "not for this user", "root"},
+		{idmappedFact(unix.ENOSYS, 0), false, "absent", "5.12"},
+		{kvmFact(nil), true, "usable", ""},
+		{kvmFact(unix.ENOENT), false, "absent", "no /dev/kvm"},
+		{kvmFact(unix.EACCES), false, "closed", "permission denied"},
+	} {
+		if c.fact.OK != c.ok || c.fact.Value != c.value || !strings.Contains(c.fact.Why, c.why) || c.ok != (c.fact.Why == "") {
+			t.Errorf("%+v", c.fact)
+		}
+	}
+}
+
+func TestMountsAreNotTriedInVain(t *testing.T) {
+	got := mounts(t.Context(), []Fact{{Name: "userns", Mend: "mend"}}, "", "")
+	for _, f := range got {
+		if f.OK || f.Why != "needs userns" || f.Mend != "mend" || f.Need != ForAny {
+			t.Errorf("%+v", f)
+		}
+	}
+	for _, f := range mounts(t.Context(), nil, filepath.Join(t.TempDir(), "none"), "") {
+		if f.OK || f.Why == "" {
+			t.Errorf("without a directory: %+v", f)
+		}
+	}
+}
+
+func TestContainer(t *testing.T) {
+	t.Setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+	if got := container(); got != "kubernetes" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestFind(t *testing.T) {
+	f := Facts{Facts: []Fact{{Name: "netns", OK: true}}}
+	if !f.Find("netns").OK || f.Find("userns").OK {
+		t.Errorf("%+v, %+v", f.Find("netns"), f.Find("userns"))
 	}
 }
 

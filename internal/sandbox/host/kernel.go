@@ -16,8 +16,13 @@ import (
 const enoughLandlock = 3
 
 func landlock() Fact {
-	f := Fact{Name: "landlock", Need: ForFull}
 	abi, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	return landlockFact(int(abi), e)
+}
+
+// landlockFact judges the kernel's answer to the question for its ABI.
+func landlockFact(abi int, e unix.Errno) Fact {
+	f := Fact{Name: "landlock", Need: ForFull, Value: "ABI " + strconv.Itoa(abi)}
 	switch {
 	case e == unix.EOPNOTSUPP:
 		f.Value, f.Why = "disabled", "the kernel has Landlock but it is not among the active modules"
@@ -25,9 +30,9 @@ func landlock() Fact {
 	case e != 0:
 		f.Value, f.Why = "absent", "the kernel has no Landlock ("+e.Error()+"); it needs 5.13, and 6.2 for all that a zone uses"
 	case abi < enoughLandlock:
-		f.Value, f.Why = "ABI "+strconv.Itoa(int(abi)), "ABI "+strconv.Itoa(enoughLandlock)+" (Linux 6.2) is the first that governs truncation"
+		f.Why = "ABI " + strconv.Itoa(enoughLandlock) + " (Linux 6.2) is the first that governs truncation"
 	default:
-		f.OK, f.Value = true, "ABI "+strconv.Itoa(int(abi))
+		f.OK = true
 	}
 	return f
 }
@@ -67,12 +72,16 @@ func memfd() Fact {
 // idmapped checks for mounts that show another owner (mount_setattr), which
 // `sallyport exec` uses as root to work in a checkout of another user.
 func idmapped() Fact {
+	return idmappedFact(unix.MountSetattr(-1, "", 0, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP}), os.Getuid())
+}
+
+// idmappedFact judges the answer to a call that cannot succeed.
+func idmappedFact(err error, uid int) Fact {
 	f := Fact{Name: "idmapped", Need: Optional}
-	err := unix.MountSetattr(-1, "", 0, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP})
 	switch {
 	case err == unix.ENOSYS:
 		f.Value, f.Why = "absent", "the kernel has no mount_setattr: it needs 5.12"
-	case os.Getuid() != 0:
+	case uid != 0:
 		f.Value, f.Why = "not for this user", "idmapped mounts need root; without root a zone works under the user's own id"
 	default:
 		f.OK, f.Value = true, "available"
@@ -121,9 +130,11 @@ func subordinate(lines *bufio.Scanner, name, uid string) (size int) {
 	return size
 }
 
-func kvm() Fact {
+func kvm() Fact { return kvmFact(unix.Access("/dev/kvm", unix.R_OK|unix.W_OK)) }
+
+func kvmFact(err error) Fact {
 	f := Fact{Name: "kvm", Need: Optional}
-	switch err := unix.Access("/dev/kvm", unix.R_OK|unix.W_OK); err {
+	switch err {
 	case nil:
 		f.OK, f.Value = true, "usable"
 	case unix.ENOENT:

@@ -60,7 +60,7 @@ func namespaces(container string) []Fact {
 		}
 		if err != nil {
 			f.OK, f.Value = false, "refused"
-			f.Why, f.Mend = refusal(err, container)
+			f.Why, f.Mend = refusal(err, container, setting)
 		}
 		facts = append(facts, f)
 	}
@@ -69,13 +69,13 @@ func namespaces(container string) []Fact {
 
 // refusal explains why a namespace cannot be made, from the settings that are
 // known to refuse it.
-func refusal(err error, container string) (why, mend string) {
+func refusal(err error, container string, setting func(name string) string) (why, mend string) {
 	switch {
 	case setting("kernel/unprivileged_userns_clone") == "0":
 		return "kernel.unprivileged_userns_clone is 0", "sudo sysctl -w kernel.unprivileged_userns_clone=1"
 	case setting("user/max_user_namespaces") == "0":
 		return "user.max_user_namespaces is 0", "sudo sysctl -w user.max_user_namespaces=15000"
-	case setting("kernel/apparmor_restrict_unprivileged_userns") == "1" && os.Getuid() != 0:
+	case setting("kernel/apparmor_restrict_unprivileged_userns") == "1":
 		return "AppArmor restricts user namespaces (kernel.apparmor_restrict_unprivileged_userns is 1) and no profile allows this program",
 			apparmorProfile()
 	case container != "":
