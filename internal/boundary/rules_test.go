@@ -173,3 +173,25 @@ func TestCan(t *testing.T) {
 		}
 	}
 }
+
+func TestSpread(t *testing.T) {
+	g := sound()
+	r := Spread(g)
+	for id, want := range map[string][2]bool{
+		"source": {true, true}, "fetch": {false, false}, "build": {true, true}, "verify": {false, true}, "release": {false, false}, "nobody": {true, true},
+	} {
+		if r.Runs(id) != want[0] || r.Carries(id) != want[1] {
+			t.Errorf("%s: runs %v, carries %v", id, r.Runs(id), r.Carries(id))
+		}
+	}
+	if r.Lifted(g.Flows[2]) || !r.Lifted(g.Flows[3]) || r.Lifted(Flow{From: "nobody", To: "release", Digest: "build:server"}) {
+		t.Error("wants: lifted on the way into release, not into verify")
+	}
+	if FlowID(g.Flows[2]) != "build -> verify artifact server" {
+		t.Errorf("got %q", FlowID(g.Flows[2]))
+	}
+	g.Nodes = append(g.Nodes, Node{})
+	if none := Spread(g); !none.Runs("verify") || none.Lifted(g.Flows[3]) {
+		t.Error("a graph that cannot be judged is trusted")
+	}
+}
