@@ -132,25 +132,40 @@ func serveUnix(t *testing.T, name string) {
 // itself.
 func bystander(t *testing.T) int {
 	t.Helper()
-	for range 2000 {
-		cmd := exec.Command("/proc/self/exe", word, "wait")
-		in, err := cmd.StdinPipe()
-		if err != nil {
+	passLowNumbers(t)
+	cmd := exec.Command("/proc/self/exe", word, "wait")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); cmd.Wait() })
+	return cmd.Process.Pid
+}
+
+// passLowNumbers uses up the process numbers that a zone, which counts from
+// one, could have too. On a machine that has been up for a while there are none.
+func passLowNumbers(t *testing.T) {
+	t.Helper()
+	const low = 5000
+	for range low {
+		pid, _, e := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+		for e == 0 && pid == 0 {
+			unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
+		}
+		if e != 0 {
+			t.Fatal(e)
+		}
+		if _, err := unix.Wait4(int(pid), nil, 0, nil); err != nil {
 			t.Fatal(err)
 		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
+		if pid >= low {
+			return
 		}
-		if cmd.Process.Pid < 2000 {
-			in.Close()
-			cmd.Wait()
-			continue
-		}
-		t.Cleanup(func() { in.Close(); cmd.Wait() })
-		return cmd.Process.Pid
 	}
 	t.Fatal("every process of this host has a low number")
-	return 0
 }
 
 // setuidCopy makes a set-user-id program of root's.

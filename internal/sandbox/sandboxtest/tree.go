@@ -154,18 +154,19 @@ func (s *suite) testGateway(t *testing.T) {
 
 // testOnlyInside checks that the sockets of a zone are reached from nowhere else.
 func (s *suite) testOnlyInside(t *testing.T) {
+	m := newMeeting(t, "")
 	spec := s.spec(t, "wait")
-	spec.Listen = []int{9104}
+	spec.Listen = []int{number(m.port)}
 	in, hold := io.Pipe()
 	spec.Stdin = in
 	p, err := s.sb.Start(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if dial("127.0.0.1", 9104) == nil {
+	if dial("127.0.0.1", number(m.port)) == nil {
 		t.Error("the host reaches the zone's socket")
 	}
-	other := s.spec(t, "get", "9104")
+	other := s.spec(t, "get", m.port)
 	if out := s.say(t, other); !strings.HasPrefix(out, "refused") {
 		t.Errorf("another zone reaches it: %q", out)
 	}
