@@ -21,16 +21,18 @@ const (
 // characters, escape sequences and marks that reorder text are spelled out, and
 // so are lines that CI systems take for commands.
 type stageLog struct {
-	mu   sync.Mutex
-	f    *os.File
-	line []byte
-	over bool // the line is too long; the rest of it is dropped
-	left int64
-	err  error
-	tail []string
-	tell func(string)
-	told time.Time
-	now  func() time.Time
+	mu     sync.Mutex
+	f      *os.File
+	line   []byte
+	over   bool // the line is too long; the rest of it is dropped
+	left   int64
+	err    error
+	tail   []string
+	tell   func(string)
+	told   time.Time
+	newest string      // not told yet
+	timer  *time.Timer // that will tell it
+	now    func() time.Time
 }
 
 func newStageLog(path string, now func() time.Time, tell func(string)) (*stageLog, error) {
@@ -81,9 +83,31 @@ func (l *stageLog) flush(drawnOver bool) {
 	if !drawnOver {
 		l.keep(text)
 	}
-	if at := l.now(); l.tell != nil && at.Sub(l.told) >= lineGap && text != "" {
-		l.told = at
-		l.tell(text)
+	if text != "" {
+		l.newest = text
+		l.show()
+	}
+}
+
+// show tells the newest line, but not more often than anyone can read.
+func (l *stageLog) show() {
+	at := l.now()
+	if wait := lineGap - at.Sub(l.told); wait > 0 {
+		if l.timer == nil {
+			l.timer = time.AfterFunc(wait, l.late)
+		}
+		return
+	}
+	l.told = at
+	l.tell(l.newest)
+	l.newest = ""
+}
+
+func (l *stageLog) late() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.timer = nil; l.newest != "" {
+		l.show()
 	}
 }
 
@@ -110,6 +134,9 @@ func (l *stageLog) finish() ([]string, error) {
 	defer l.mu.Unlock()
 	if len(l.line) > 0 {
 		l.flush(false)
+	}
+	if l.newest = ""; l.timer != nil {
+		l.timer.Stop()
 	}
 	return l.tail[max(0, len(l.tail)-tailSize):], l.err
 }
