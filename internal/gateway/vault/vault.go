@@ -49,8 +49,9 @@ type Entry struct {
 type Vault struct {
 	dir string
 
-	mu   sync.Mutex
-	seen map[string]stamp // by key and digest: verified in this process
+	mu    sync.Mutex
+	seen  map[string]stamp // by key and digest: verified in this process
+	known map[string]Entry // by key: index entries that were read
 }
 
 // stamp is what a change of a file cannot keep: changing bytes changes ctime.
@@ -77,7 +78,7 @@ func Open(dir string) (*Vault, error) {
 	if info.Mode().Perm()&0o022 != 0 {
 		return nil, fault.New(fault.Store, "others can write to the gateway's store "+dir).Mend("chmod 700 " + dir)
 	}
-	v := &Vault{dir: dir, seen: map[string]stamp{}}
+	v := &Vault{dir: dir, seen: map[string]stamp{}, known: map[string]Entry{}}
 	v.sweep()
 	return v, nil
 }
@@ -107,6 +108,22 @@ func (v *Vault) index(key string) string {
 
 // Find returns the entry of a key. An entry that cannot be read is no entry.
 func (v *Vault) Find(key string) (Entry, bool) {
+	v.mu.Lock()
+	e, ok := v.known[key]
+	v.mu.Unlock()
+	if ok {
+		return e, true
+	}
+	e, ok = v.read(key)
+	if ok {
+		v.mu.Lock()
+		v.known[key] = e
+		v.mu.Unlock()
+	}
+	return e, ok
+}
+
+func (v *Vault) read(key string) (Entry, bool) {
 	f, err := os.Open(v.index(key))
 	if err != nil {
 		return Entry{}, false
@@ -212,6 +229,7 @@ func (v *Vault) forget(e Entry) {
 	_ = os.Remove(v.index(e.Key))
 	v.mu.Lock()
 	delete(v.seen, e.Digest.Hex()+e.Key)
+	delete(v.known, e.Key)
 	v.mu.Unlock()
 }
 

@@ -1,0 +1,54 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/sallyport/sallyport/internal/boundary"
+	"github.com/sallyport/sallyport/internal/evidence"
+)
+
+func TestFloodOfDenialsIsBounded(t *testing.T) {
+	told := 0
+	b := New(Options{Run: "1", Stage: "fetch", Zone: boundary.Fetch, OnDenial: func(evidence.Denial) { told++ }})
+	for i := range 10 * MaxDenials {
+		b.Deny(Refusal{Target: fmt.Sprint("x", i), Why: "no"})
+	}
+	d := b.Denials()
+	if len(d) != MaxDenials || told != MaxDenials {
+		t.Errorf("%d kept, %d told", len(d), told)
+	}
+	total := 0
+	for _, x := range d {
+		total += x.Count
+	}
+	if total != 10*MaxDenials {
+		t.Errorf("%d counted", total)
+	}
+}
+
+func TestDenialIsSafeToPrint(t *testing.T) {
+	b := New(Options{Run: "1"})
+	d := b.Deny(Refusal{Target: "a\x1b[2J\nb\u202ec", Why: "\r", Package: "\x00"})
+	if d.Target != "a?[2J?b?c" || d.Why != "?" || d.Package != "?" || d.Class != "package" || d.Do != "sallyport why D-1-1" {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestFirstErrorAndFirstOriginStay(t *testing.T) {
+	b := New(Options{Run: "1"})
+	first := errors.New("first")
+	b.Fail(first)
+	b.Fail(errors.New("second"))
+	if !errors.Is(b.Err(), first) {
+		t.Error(b.Err())
+	}
+	m := evidence.Material{PURL: "pkg:npm/a@1", Kind: "npm.tgz"}
+	b.Served(m)
+	m.Cached = true
+	b.Served(m)
+	if got := b.Materials(); len(got) != 1 || got[0].Cached {
+		t.Errorf("%+v", got)
+	}
+}
