@@ -82,24 +82,26 @@ func (r *Releaser) writeBundles(dir string, items []*item) error {
 }
 
 // Export copies a promotion into dir, for handing out: each artifact under its
-// name, and the files of its bundles directory beside it. Nothing that is there and
-// differs is overwritten.
+// name, and the files of its bundles directory beside it. What an earlier export
+// has left is replaced; in any other directory no file is.
 func (r *Releaser) Export(p Promotion, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
+	_, err := os.Lstat(filepath.Join(dir, TrustedRootFile))
+	ours := err == nil
 	entries, err := os.ReadDir(p.Bundles)
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
 	for _, e := range entries {
-		if err := copyFile(filepath.Join(p.Bundles, e.Name()), filepath.Join(dir, e.Name()), digest.Digest{}, 0o644); err != nil {
+		if err := copyFile(filepath.Join(p.Bundles, e.Name()), filepath.Join(dir, e.Name()), digest.Digest{}, 0o644, ours); err != nil {
 			return err
 		}
 	}
 	for _, a := range p.Artifacts {
 		from := filepath.Join(p.Layout, "blobs", "sha256", a.Digest.Hex())
-		if err := copyFile(from, filepath.Join(dir, fileName(a.Name)), a.Digest, 0o755); err != nil {
+		if err := copyFile(from, filepath.Join(dir, fileName(a.Name)), a.Digest, 0o755, ours); err != nil {
 			return err
 		}
 	}
@@ -107,15 +109,15 @@ func (r *Releaser) Export(p Promotion, dir string) error {
 }
 
 // copyFile copies and, where want is known, refuses other bytes.
-func copyFile(from, to string, want digest.Digest, mode fs.FileMode) error {
+func copyFile(from, to string, want digest.Digest, mode fs.FileMode, replace bool) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
 	defer in.Close()
-	if _, err := os.Lstat(to); err == nil {
+	if st, err := os.Lstat(to); err == nil && (!replace || !st.Mode().IsRegular()) {
 		return same(in, from, to)
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("export: %w", err)
 	}
 	err = writeFrom(to, func(w io.Writer) error {

@@ -323,10 +323,11 @@ func TestExport(t *testing.T) {
 	if _, _, err := sign.VerifyPlain(plain, key, want(p.Artifacts[0].Digest, provenance.TypeProvenance)); err != nil {
 		t.Error(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "web"), []byte("mine"), 0o600); err != nil {
+	other := t.TempDir()
+	if err := os.WriteFile(filepath.Join(other, "web"), []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Export(p, dir); err == nil {
+	if err := r.Export(p, other); err == nil {
 		t.Error("a file of somebody's was overwritten")
 	}
 }
