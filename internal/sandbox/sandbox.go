@@ -77,8 +77,8 @@ type Spec struct {
 	Env  []string // the whole environment: nothing of the controller's is added
 	Dir  string   // working directory, inside
 
-	Overlay Overlay  // what Box holds
-	Mounts  []Mount  // further things to see
+	Overlay Overlay // what Box holds
+	Mounts  []Mount // further things to see
 	// Masks are paths under Box that the payload may not change (.git and the
 	// like); with a leading "-", that it does not see either. A path that is
 	// not there is left alone; one that is a link refuses the zone.
