@@ -104,7 +104,7 @@ func spaceAttempts() []attempt {
 
 // childIn runs a child in new namespaces.
 func childIn(flags uintptr) error {
-	cmd := exec.Command("/proc/self/exe", word, "exit", "0")
+	cmd := again("exit", "0")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags}
 	return cmd.Run()
 }
@@ -220,7 +220,7 @@ func cstring(s string) uintptr { return uintptr(unsafe.Pointer(&append([]byte(s)
 func traceChild() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cmd := exec.Command("/proc/self/exe", word, "exit", "0")
+	cmd := again("exit", "0")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
 	if err := cmd.Start(); err != nil {
 		return err
@@ -235,7 +235,7 @@ func onChild(do func(pid int) error) func(world) error {
 	return func(world) error {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		cmd := exec.Command("/proc/self/exe", word, "wait")
+		cmd := again("wait")
 		in, err := cmd.StdinPipe()
 		if err != nil {
 			return err

@@ -39,6 +39,16 @@ func inside(role string, args []string) int {
 	return do(args)
 }
 
+// atOnce lets a program that was built to find races end without waiting a second.
+const atOnce = "GORACE=atexit_sleep_ms=0"
+
+// again is this program in another role.
+func again(role string, args ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", append([]string{word, role}, args...)...)
+	cmd.Env = append(os.Environ(), atOnce)
+	return cmd
+}
+
 // roles are the simple payloads.
 func roles() map[string]func(args []string) int {
 	return map[string]func([]string) int{
@@ -289,12 +299,12 @@ func daemon(a []string) int {
 		if err != nil {
 			return fail(err)
 		}
-		cmd := exec.Command("/proc/self/exe", word, "beat", a[0], a[1])
+		cmd := again("beat", a[0], a[1])
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = null, null, null
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		return fail(cmd.Start())
 	}
-	cmd := exec.Command("/proc/self/exe", word, "daemon", a[0], "again")
+	cmd := again("daemon", a[0], "again")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Run(); err != nil {
 		return fail(err)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -133,7 +132,7 @@ func serveUnix(t *testing.T, name string) {
 func bystander(t *testing.T) int {
 	t.Helper()
 	passLowNumbers(t)
-	cmd := exec.Command("/proc/self/exe", word, "wait")
+	cmd := again("wait")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -245,7 +244,7 @@ func Control(t *testing.T) {
 // worked runs attempts outside and checks that none was refused.
 func worked(t *testing.T, w world, ids []string, attr *syscall.SysProcAttr) {
 	t.Helper()
-	cmd := exec.Command("/proc/self/exe", append([]string{word, "drive", encode(t, w)}, ids...)...)
+	cmd := again("drive", append([]string{encode(t, w)}, ids...)...)
 	cmd.SysProcAttr = attr
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -292,7 +291,7 @@ func (m meeting) meet() []string { return []string{m.port, m.socket, m.file, m.k
 // controlPeer shows that two processes that are not apart do meet.
 func controlPeer(t *testing.T) {
 	m := newMeeting(t, filepath.Join(t.TempDir(), "peer"))
-	cmd := exec.Command("/proc/self/exe", append([]string{word, "peer"}, m.peer()...)...)
+	cmd := again("peer", m.peer()...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -309,7 +308,7 @@ func controlPeer(t *testing.T) {
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
 		t.Fatalf("the peer said %q: %v", line, err)
 	}
-	text, err := exec.Command("/proc/self/exe", append([]string{word, "meet"}, m.meet()...)...).Output()
+	text, err := again("meet", m.meet()...).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

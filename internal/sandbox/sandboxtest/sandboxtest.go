@@ -107,7 +107,7 @@ func (s *suite) spec(t *testing.T, role string, args ...string) sandbox.Spec {
 	return sandbox.Spec{
 		Zone: boundary.Build, Identity: identity, Require: s.level.Name,
 		Args: append([]string{program, word, role}, args...),
-		Env:  []string{"PATH=/sandboxtest:/usr/bin:/bin", "HOME=" + sandbox.Home, "TMPDIR=" + sandbox.Temp},
+		Env:  []string{"PATH=/sandboxtest:/usr/bin:/bin", "HOME=" + sandbox.Home, "TMPDIR=" + sandbox.Temp, atOnce},
 		Dir:  sandbox.Temp, Mounts: programMounts(t),
 	}
 }
