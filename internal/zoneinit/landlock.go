@@ -68,7 +68,7 @@ func landlock(writable []string) (lack string, err error) {
 	}
 	rules := int(fd) //nolint:gosec // a descriptor
 	defer unix.Close(rules)
-	if err := allowPaths(rules, writable); err != nil {
+	if err := allowPaths(rules, attr.fs, writable); err != nil {
 		return "", err
 	}
 	if _, _, e := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0); e != 0 {
@@ -77,12 +77,19 @@ func landlock(writable []string) (lack string, err error) {
 	return "", nil
 }
 
-func allowPaths(rules int, writable []string) error {
+func allowPaths(rules int, known uint64, writable []string) error {
 	if err := allow(rules, "/", reading); err != nil {
 		return err
 	}
 	for _, path := range [...]string{"/dev/null", "/dev/zero", "/dev/full"} {
 		if err := allow(rules, path, writingFile); err != nil {
+			return err
+		}
+	}
+	// Terminals are used by ioctl. What those can do to others, the filter
+	// refuses: pushing characters back.
+	for _, path := range [...]string{"/dev/tty", "/dev/pts"} {
+		if err := allow(rules, path, known&(writingFile|unix.LANDLOCK_ACCESS_FS_IOCTL_DEV)); err != nil && !isErrno(err, unix.ENOENT) {
 			return err
 		}
 	}
@@ -112,7 +119,7 @@ func allow(rules int, path string, access uint64) error {
 		return at("look at "+path, err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
-		access &= writingFile | unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_EXECUTE
+		access &= writingFile | unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
 	}
 	attr := landlockPath{access: access, parent: int32(fd)} //nolint:gosec // a descriptor
 	_, _, e := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(rules), unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&attr)), 0, 0, 0)

@@ -161,9 +161,10 @@ func (z *zone) showJava() error {
 	}
 }
 
-// makeDev shows five devices and the usual links. There is no terminal.
+// makeDev shows six devices, none of which holds anything, the usual links, and
+// terminals of the zone's own: tests of command line programs open such pairs.
 func (z *zone) makeDev() error {
-	for _, name := range [...]string{"null", "zero", "full", "random", "urandom"} {
+	for _, name := range [...]string{"null", "zero", "full", "random", "urandom", "tty"} {
 		if err := file(z.root, "dev/"+name, ""); err != nil {
 			return err
 		}
@@ -176,13 +177,26 @@ func (z *zone) makeDev() error {
 		}
 	}
 	for _, l := range [...]struct{ name, to string }{
-		{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
+		{"ptmx", "pts/ptmx"}, {"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
 	} {
 		if err := unix.Symlinkat(l.to, z.root, "dev/"+l.name); err != nil {
 			return at("make link "+l.name, err)
 		}
 	}
-	return nil
+	return z.makeTerminals()
+}
+
+// makeTerminals mounts an instance of devpts in which nobody else's terminals
+// are. A kernel that refuses it leaves the zone without terminals.
+func (z *zone) makeTerminals() error {
+	if err := directory(z.root, "dev/pts", 0o755); err != nil {
+		return err
+	}
+	fd, err := create("devpts", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, option{"ptmxmode", "0666"}, option{"mode", "0600"})
+	if err != nil {
+		return nil
+	}
+	return move(fd, z.root, "dev/pts")
 }
 
 // masked are what a process table says of the host: how it was booted, what

@@ -88,7 +88,7 @@ func (s *Sandbox) newPlan(spec sandbox.Spec) (*plan, error) {
 		p.user.inside = spec.UID
 	}
 	p.setup = wire.Setup{
-		Hostname: spec.Hostname, NoLoopback: spec.NoLoopback, Listen: spec.Listen, Box: sandbox.Box, Disk: p.limits.Disk,
+		Hostname: spec.Hostname, NoLoopback: spec.NoLoopback, Listen: spec.Listen, Box: boxOf(spec), Disk: p.limits.Disk,
 		Base: wire.Source{FD: -1},
 	}
 	if spec.Hostname == "" {
@@ -115,6 +115,8 @@ func check(spec sandbox.Spec) error {
 		return errors.New("a zone without loopback cannot listen")
 	case spec.Dir != "" && !path.IsAbs(spec.Dir):
 		return fmt.Errorf("working directory %q is not absolute", spec.Dir)
+	case spec.Overlay.At != "" && !mountable(spec.Overlay.At):
+		return fmt.Errorf("overlay at %q: it wants a new directory of the root", spec.Overlay.At)
 	case len(spec.Hostname) > 64:
 		return fmt.Errorf("hostname of %d bytes: at most 64", len(spec.Hostname))
 	case len(spec.Overlay.Lower)+len(spec.Mounts)+1 > maxFDs:
@@ -156,12 +158,26 @@ func (s *Sandbox) planTrees(p *plan) error {
 	for _, m := range p.spec.Masks {
 		mask := wire.Mask{Path: m}
 		mask.Path, mask.Hidden = strings.CutPrefix(m, "-")
-		if !below(mask.Path, sandbox.Box) {
-			return fmt.Errorf("mask %q is not below %s", m, sandbox.Box)
+		if !below(mask.Path, boxOf(p.spec)) {
+			return fmt.Errorf("mask %q is not below %s", m, boxOf(p.spec))
 		}
 		p.setup.Masks = append(p.setup.Masks, mask)
 	}
 	return nil
+}
+
+// boxOf is where the stage's overlay is mounted.
+func boxOf(spec sandbox.Spec) string {
+	if spec.Overlay.At != "" {
+		return spec.Overlay.At
+	}
+	return sandbox.Box
+}
+
+// mountable tells whether an overlay can be mounted there: a name in the root
+// that stands for nothing else. Those of ours begin like Box.
+func mountable(at string) bool {
+	return path.Clean(at) == at && strings.HasPrefix(at, sandbox.Box) && strings.Count(at, "/") == 1
 }
 
 // below tells whether a clean absolute path lies below dir.
@@ -352,7 +368,7 @@ func (s *Sandbox) planLaunch(p *plan) {
 	spec := p.spec
 	p.launch = wire.Launch{
 		Args: spec.Args, Env: spec.Env, Dir: spec.Dir, Without: s.options.WithoutUnsafe, FailStep: s.options.failStep, Notify: true,
-		Writable: []string{sandbox.Box, sandbox.Temp, sandbox.Home, "/dev/shm"},
+		Writable: []string{boxOf(spec), sandbox.Temp, sandbox.Home, "/dev/shm"},
 		Limits: []wire.Rlimit{
 			{Resource: unix.RLIMIT_NPROC, Value: int64(p.limits.PIDs)},
 			{Resource: unix.RLIMIT_FSIZE, Value: p.limits.FileSize},
