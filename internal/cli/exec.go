@@ -92,6 +92,9 @@ func (a *app) exec(ctx context.Context, f *execFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := confine.CheckDir(dir); err != nil {
+		return err
+	}
 	w, err := a.open(ctx)
 	if err != nil {
 		return err
@@ -100,6 +103,14 @@ func (a *app) exec(ctx context.Context, f *execFlags, args []string) error {
 	req, err := w.confineRequest(ctx, dir, zone)
 	if err != nil {
 		return err
+	}
+	road, word, err := w.road(ctx, dir, zone, args)
+	if err != nil {
+		return err
+	}
+	if road != nil {
+		defer road.Close()
+		req.Road = road
 	}
 	for _, p := range f.write {
 		d, err := realDir(p)
@@ -111,7 +122,7 @@ func (a *app) exec(ctx context.Context, f *execFlags, args []string) error {
 	req.Require, req.Args, req.Names, req.Show = f.require, args, f.env, f.show
 	req.Stdin, req.Stdout, req.Stderr = a.stdin, a.stdout, a.stderr
 	req.Limits.Time = f.timeout
-	req.Started = func(r evidence.Receipt) { a.say("sallyport: zone %s, isolation %s%s", zone, r.Level, w.roadWord()) }
+	req.Started = func(r evidence.Receipt) { a.say("sallyport: zone %s, isolation %s%s", zone, r.Level, word) }
 	out, err := confine.Run(ctx, w.sandbox, req)
 	if err != nil {
 		return fmt.Errorf("confine %s: %w", args[0], err)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -104,12 +103,7 @@ func logLine(rec ledger.Record) string {
 	for _, s := range e.Subjects {
 		fmt.Fprintf(&b, "  %s", s.Short())
 	}
-	names := make([]string, 0, len(e.Facts))
-	for name := range e.Facts {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range sortedKeys(e.Facts) {
 		fmt.Fprintf(&b, "  %s=%s", clean(name), clean(e.Facts[name]))
 	}
 	return b.String()
@@ -191,12 +185,7 @@ func (a *app) logVerify(ctx context.Context, files []string) error {
 	return a.result(logReport{"sallyport/log/v1", true, report}, func(w io.Writer) {
 		fmt.Fprintf(w, "the log %s holds: %d entries, each where its checkpoint says\n", report.Origin, report.Size)
 		fmt.Fprintf(w, "  root       %s\n", report.Root)
-		kinds := make([]string, 0, len(report.Kinds))
-		for k := range report.Kinds {
-			kinds = append(kinds, k)
-		}
-		slices.Sort(kinds)
-		for _, k := range kinds {
+		for _, k := range sortedKeys(report.Kinds) {
 			fmt.Fprintf(w, "  %6d  %s\n", report.Kinds[k], clean(k))
 		}
 		if report.Unsigned > 0 {

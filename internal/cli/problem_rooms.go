@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/sallyport/sallyport/internal/gate"
 	"github.com/sallyport/sallyport/internal/gateway/fault"
 	"github.com/sallyport/sallyport/internal/ledger"
 	"github.com/sallyport/sallyport/internal/pipeline"
@@ -15,7 +16,7 @@ import (
 
 // explainRooms knows the errors of the other rooms.
 func explainRooms(err error) *problem {
-	for _, look := range []func(error) *problem{explainConfine, explainPipeline, explainGateway, explainSource, explainStore, explainLog} {
+	for _, look := range []func(error) *problem{explainConfine, explainPipeline, explainGateway, explainSource, explainStore, explainLog, explainPolicy} {
 		if p := look(err); p != nil {
 			return p
 		}
@@ -126,4 +127,16 @@ func explainStore(err error) *problem {
 
 func diskFull(err error) *problem {
 	return &problem{Code: codeDiskFull, Exit: exitRetry, What: err.Error(), Next: "make room, then run the same again"}
+}
+
+func explainPolicy(err error) *problem {
+	var e *gate.PolicyError
+	if !errors.As(err, &e) {
+		return nil
+	}
+	p := &problem{Code: codePolicyFile, Exit: exitUsage, What: e.Err.Error(), Where: e.File}
+	if e.Line > 0 {
+		p.Where = fmt.Sprintf("%s:%d", e.File, e.Line)
+	}
+	return p
 }

@@ -95,16 +95,19 @@ func (p *progress) step(name, text string) {
 	})
 }
 
-// end says how a stage ended.
-func (p *progress) end(s evidence.Stage) {
+// end says how a stage ended. One without a record, such as a second build, only
+// goes away.
+func (p *progress) end(name string, s *evidence.Stage) {
 	p.update(func() {
 		for i, r := range p.running {
-			if r.name == s.Name {
+			if r.name == name {
 				p.running = append(p.running[:i], p.running[i+1:]...)
 				break
 			}
 		}
-		p.print(p.ended(s))
+		if s != nil && s.Name != "" {
+			p.print(p.ended(*s))
+		}
 	})
 }
 

@@ -22,7 +22,7 @@ func TestProgressInPlainLines(t *testing.T) {
 	p, out := testProgress(false)
 	p.start("build", boundary.Build)
 	p.step("build", "go build ./...")
-	p.end(evidence.Stage{Name: "build", State: evidence.Failed, Reason: "exit code 2\x1b[2J"})
+	p.end("build", &evidence.Stage{Name: "build", State: evidence.Failed, Reason: "exit code 2\x1b[2J"})
 	p.close()
 	want := "  build      started\nNO build      0.00 s  exit code 2\\u001b[2J\n"
 	if out.String() != want {
@@ -34,7 +34,7 @@ func TestProgressDrawsOverWhatRuns(t *testing.T) {
 	p, out := testProgress(true)
 	p.start("build", boundary.Build)
 	p.step("build", "go build -trimpath -o dist/shop ./cmd/shop")
-	p.end(evidence.Stage{Name: "build", State: evidence.Success, Cached: true})
+	p.end("build", &evidence.Stage{Name: "build", State: evidence.Success, Cached: true})
 	p.close()
 	want := ".. build      1.0 s\n" +
 		"\x1b[1A\x1b[J.. build      2.0 s\n   go build -trimpath -o dis…\n" +

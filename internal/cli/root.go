@@ -54,9 +54,15 @@ func (a *app) root() *cobra.Command {
 
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
+		a.planCommand(),
+		a.runCommand(),
 		a.execCommand(),
-		a.doctorCommand(),
+		a.verifyCommand(),
+		a.runsCommand(),
+		a.logsCommand(),
+		a.whyCommand(),
 		a.logCommand(),
+		a.doctorCommand(),
 		a.versionCommand(),
 		a.schemaCommand(),
 		a.completionCommand(),

@@ -5,32 +5,35 @@ import (
 	"io"
 	"strings"
 
+	"github.com/sallyport/sallyport/internal/conductor"
 	"github.com/sallyport/sallyport/internal/evidence"
 )
 
 // runResult is sallyport/run/v1: what came of one run.
 type runResult struct {
-	Schema    string             `json:"schema"`
-	Run       string             `json:"run"`
-	Project   string             `json:"project"`
-	Outcome   string             `json:"outcome"` // released, verified, pending, failed, refused
-	Reason    string             `json:"reason,omitempty"`
-	Isolation string             `json:"isolation"`
-	Missing   []string           `json:"missing,omitempty"` // primitives that the host lacks
-	BuilderID string             `json:"builder_id"`
-	Source    evidence.Source    `json:"source"`
-	Detected  bool               `json:"detected"`
-	Seconds   float64            `json:"seconds"`
-	Stages    []stageResult      `json:"stages"`
-	Artifacts []artifactResult   `json:"artifacts"`
-	Materials materialsResult    `json:"materials"`
-	Tests     *evidence.Tests    `json:"tests,omitempty"`
-	Rebuilds  []evidence.Rebuild `json:"rebuilds"`
-	Findings  []evidence.Finding `json:"findings"`
-	Without   []string           `json:"without,omitempty"`
-	Denials   []evidence.Denial  `json:"denials"`
-	Layout    string             `json:"layout,omitempty"` // OCI image layout of the release
-	Out       string             `json:"out,omitempty"`    // --out
+	Schema    string               `json:"schema"`
+	Run       string               `json:"run"`
+	Project   string               `json:"project"`
+	Outcome   string               `json:"outcome"` // released, verified, pending, failed, refused
+	Reason    string               `json:"reason,omitempty"`
+	Isolation string               `json:"isolation"`
+	Missing   []string             `json:"missing,omitempty"` // primitives that the host lacks
+	BuilderID string               `json:"builder_id"`
+	Source    evidence.Source      `json:"source"`
+	Detected  bool                 `json:"detected"`
+	Seconds   float64              `json:"seconds"`
+	Stages    []stageResult        `json:"stages"`
+	Artifacts []artifactResult     `json:"artifacts"`
+	Materials materialsResult      `json:"materials"`
+	Tests     *evidence.Tests      `json:"tests,omitempty"`
+	Rebuilds  []evidence.Rebuild   `json:"rebuilds"`
+	Findings  []evidence.Finding   `json:"findings"`
+	Without   []string             `json:"without,omitempty"`
+	Denials   []evidence.Denial    `json:"denials"`
+	Layout    string               `json:"layout,omitempty"` // OCI image layout of the release
+	Out       string               `json:"out,omitempty"`    // --out
+	Failure   *conductor.Failure   `json:"failure,omitempty"`
+	Decisions []conductor.Decision `json:"decisions,omitempty"`
 }
 
 type stageResult struct {
@@ -61,9 +64,11 @@ type materialsResult struct {
 	Unpinned []string `json:"unpinned,omitempty"`
 }
 
-// newRunResult says what r came to. logOf gives the path of a stage's log.
-func newRunResult(r *evidence.Run, logOf func(stage string) string) runResult {
+// newRunResult says what a run came to.
+func newRunResult(out *conductor.Outcome) runResult {
+	r := out.Run
 	res := runResult{
+		Outcome: string(out.Result), Failure: out.Failure, Decisions: out.Decisions,
 		Schema: "sallyport/run/v1", Run: r.ID, Project: r.Project, Reason: r.Reason, Source: r.Source, Detected: r.Detected,
 		Isolation: r.Isolation.Level, Missing: r.Isolation.Missing, BuilderID: r.Isolation.BuilderID,
 		Stages: []stageResult{}, Artifacts: []artifactResult{}, Rebuilds: []evidence.Rebuild{}, Findings: []evidence.Finding{},
@@ -79,21 +84,15 @@ func newRunResult(r *evidence.Run, logOf func(stage string) string) runResult {
 	for _, s := range r.Stages {
 		res.Stages = append(res.Stages, stageResult{
 			Name: s.Name, Zone: s.Zone.String(), Outcome: string(s.State), Reason: s.Reason, Cached: s.Cached,
-			Seconds: s.Ended.Sub(s.Started).Seconds(), ExitCode: s.ExitCode, Limit: s.Limit, Identity: s.Identity, Log: logOf(s.Name),
+			Seconds: s.Ended.Sub(s.Started).Seconds(), ExitCode: s.ExitCode, Limit: s.Limit, Identity: s.Identity, Log: out.LogPath(s.Name),
 		})
 	}
-	for _, a := range r.Artifacts {
-		res.Artifacts = append(res.Artifacts, artifactResult{Name: a.Name, Stage: a.Stage, Digest: a.Digest.String(), Size: a.Size})
+	bundles := map[string]string{}
+	if out.Release != nil {
+		res.Layout, bundles = out.Release.Layout, out.Release.Bundles
 	}
-	switch r.State {
-	case evidence.Success:
-		res.Outcome = "verified"
-	case evidence.Refused:
-		res.Outcome = "refused"
-	case evidence.Running:
-		res.Outcome = "interrupted"
-	default:
-		res.Outcome = "failed"
+	for _, a := range r.Artifacts {
+		res.Artifacts = append(res.Artifacts, artifactResult{Name: a.Name, Stage: a.Stage, Digest: a.Digest.String(), Size: a.Size, Bundle: bundles[a.Name]})
 	}
 	return res
 }
@@ -105,8 +104,6 @@ func (r *runResult) exit() int {
 		return exitYes
 	case "pending":
 		return exitPending
-	case "interrupted":
-		return exitUnknown
 	default:
 		return exitNo
 	}

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,7 +26,9 @@ func TestMain(m *testing.M) {
 // script needs another machine; zones, gateway, log and signatures are real.
 func TestScripts(t *testing.T) {
 	mod := goproxytest.NewTestServer(t, "testdata/mod", "")
+	sums := newSumDB(t, mod.URL)
 	npm := newRegistry(t, "testdata/npm")
+	facts := t.TempDir() // digests of the host's toolchains, which all scripts share
 	testscript.Run(t, testscript.Params{
 		Dir:                "testdata/script",
 		RequireUniqueNames: true,
@@ -33,7 +36,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", filepath.Join(e.WorkDir, ".home"))
 			e.Setenv("SALLYPORT_STATE", filepath.Join(e.WorkDir, ".state"))
 			e.Setenv("GOPROXY", mod.URL)
-			e.Setenv("GOSUMDB", "off")
+			e.Setenv("GOSUMDB", sums)
 			e.Setenv("GOTOOLCHAIN", "local")
 			e.Setenv("GOFLAGS", "-buildvcs=false -modcacherw")
 			e.Setenv("npm_config_registry", npm.URL+"/")
@@ -41,12 +44,18 @@ func TestScripts(t *testing.T) {
 			e.Setenv("npm_config_omit_lockfile_registry_resolved", "true")
 			e.Setenv("PATH", os.Getenv("PATH"))
 			e.Setenv("TERM", "dumb")
-			return os.MkdirAll(filepath.Join(e.WorkDir, ".home"), 0o700)
+			state := filepath.Join(e.WorkDir, ".state")
+			if err := errors.Join(os.Mkdir(filepath.Join(e.WorkDir, ".home"), 0o700), os.Mkdir(state, 0o700)); err != nil {
+				return err
+			}
+			return os.Symlink(facts, filepath.Join(state, "cache"))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"json":   cmdJSON,
-			"status": cmdStatus,
-			"tamper": cmdTamper,
+			"json":      cmdJSON,
+			"status":    cmdStatus,
+			"tamper":    cmdTamper,
+			"replace":   cmdReplace,
+			"samefield": cmdSameField,
 		},
 	})
 }
@@ -125,5 +134,39 @@ func cmdTamper(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Check(os.Chmod(f, 0o600))
 			ts.Check(os.WriteFile(f, b, 0o600))
 		}
+	}
+}
+
+// cmdReplace changes a text in a file: replace FILE OLD NEW.
+func cmdReplace(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: replace FILE OLD NEW")
+	}
+	text := ts.ReadFile(args[0])
+	if !strings.Contains(text, args[1]) {
+		ts.Fatalf("%s has no %q", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Replace(text, args[1], args[2], 1)), 0o644))
+}
+
+// cmdSameField compares a value of two JSON files: samefield FILE FILE PATH.
+func cmdSameField(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: [!] samefield FILE FILE PATH")
+	}
+	var values [2]any
+	for i := range values {
+		var v any
+		if err := json.Unmarshal([]byte(ts.ReadFile(args[i])), &v); err != nil {
+			ts.Fatalf("%s: %v", args[i], err)
+		}
+		got, ok := at(v, args[2])
+		if !ok {
+			ts.Fatalf("%s has no %s", args[i], args[2])
+		}
+		values[i] = got
+	}
+	if same := fmt.Sprint(values[0]) == fmt.Sprint(values[1]); same == neg {
+		ts.Fatalf("%s: %v and %v", args[2], values[0], values[1])
 	}
 }

@@ -24,6 +24,7 @@ type paths struct {
 	keys    string // private keys, 0700
 	release string // OCI image layouts of what was promoted
 	exec    string // what exec moved away
+	root    string // what a stranger needs to check our bundles
 	cache   string // facts about toolchains that can be found again
 }
 
@@ -33,7 +34,7 @@ func (a *app) paths() (paths, error) {
 		return paths{}, err
 	}
 	in := func(name string) string { return filepath.Join(state, name) }
-	return paths{state, in("store"), in("gateway"), in("ledger"), in("runs"), in("keys"), in("release"), in("exec"), in("cache")}, nil
+	return paths{state, in("store"), in("gateway"), in("ledger"), in("runs"), in("keys"), in("release"), in("exec"), in("trusted_root.json"), in("cache")}, nil
 }
 
 // makeState makes the state directory, which nobody else may enter.

@@ -5,10 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 
-	"github.com/sallyport/sallyport/internal/boundary"
-	"github.com/sallyport/sallyport/internal/confine"
+	"github.com/sallyport/sallyport/internal/conductor"
+	"github.com/sallyport/sallyport/internal/gate"
+	"github.com/sallyport/sallyport/internal/gateway"
+	"github.com/sallyport/sallyport/internal/ledger"
+	"github.com/sallyport/sallyport/internal/secrets"
+	"github.com/sallyport/sallyport/internal/store"
 )
 
 // workshop is everything that a command opened, to be closed at its end.
@@ -17,7 +23,8 @@ type workshop struct {
 	paths   paths
 	sandbox zoneMaker
 	closers []func() error
-	planned int
+	gateway *gateway.Gateway
+	release *releaser
 }
 
 // open opens what zones need.
@@ -37,6 +44,70 @@ func (a *app) open(ctx context.Context) (*workshop, error) {
 	return w, nil
 }
 
+// openGateway opens the only road out. It contacts nobody yet.
+func (w *workshop) openGateway(ctx context.Context) error {
+	upstreams, err := gateway.Discover(ctx)
+	if err != nil {
+		return err
+	}
+	w.gateway, err = gateway.New(gateway.Options{Dir: w.paths.gateway, Upstreams: upstreams})
+	if err != nil {
+		return err
+	}
+	w.closers = append(w.closers, w.gateway.Close)
+	return nil
+}
+
+// openConductor opens everything that a run needs.
+func (w *workshop) openConductor(ctx context.Context, policy string) (*conductor.Conductor, error) {
+	rules, err := loadPolicy(policy)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.openGateway(ctx); err != nil {
+		return nil, err
+	}
+	uid, gid := w.sandbox.HostIDs()
+	bytes, err := store.Open(w.paths.store, zoneOwner(uid, gid))
+	if err != nil {
+		return nil, err
+	}
+	w.closers = append(w.closers, bytes.Close)
+	log, err := ledger.Open(w.paths.ledger, ledger.Options{Keys: w.paths.keys, Domain: conductor.TrustDomain})
+	if err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	w.closers = append(w.closers, log.Close)
+	scanner, err := secrets.New(secrets.Options{Now: time.Now()})
+	if err != nil {
+		return nil, fmt.Errorf("prepare the search for secrets: %w", err)
+	}
+	if w.release, err = openReleaser(w.paths, log); err != nil {
+		return nil, err
+	}
+	return &conductor.Conductor{
+		Runs: w.paths.runs, Cache: w.paths.cache, Version: w.version,
+		Store: bytes, Sandbox: w.sandbox, Gateway: w.gateway, Ledger: log,
+		Scanner: scanner, Policy: rules, Release: w.release,
+	}, nil
+}
+
+func loadPolicy(name string) (*gate.Policy, error) {
+	if _, err := os.Stat(name); err != nil && !slices.Contains(gate.Builtin(), name) {
+		return nil, &problem{Code: codeNoPolicy, Exit: exitUsage, What: "no policy " + name + ": there is " + strings.Join(gate.Builtin(), ", ") + ", or a file"}
+	}
+	return gate.LoadPolicy(name)
+}
+
+// zoneOwner owns what zones write: their user on the host, where that is
+// another than ours.
+func zoneOwner(uid, gid int) store.Owner {
+	if uid == os.Getuid() && gid == os.Getgid() {
+		return store.Owner{}
+	}
+	return store.Owner{UID: uid, GID: gid}
+}
+
 // close closes in the opposite order of opening.
 func (w *workshop) close() error {
 	var errs []error
@@ -46,25 +117,3 @@ func (w *workshop) close() error {
 	w.closers = nil
 	return errors.Join(errs...)
 }
-
-// confineRequest is what exec asks for, but for the command itself.
-func (w *workshop) confineRequest(ctx context.Context, dir string, zone boundary.Zone) (confine.Request, error) {
-	tools, err := findTools(ctx, w.paths)
-	if err != nil {
-		return confine.Request{}, err
-	}
-	if err := os.MkdirAll(w.paths.exec, 0o700); err != nil {
-		return confine.Request{}, fmt.Errorf("make state directory: %w", err)
-	}
-	scratch, err := os.MkdirTemp(w.paths.exec, "shown-")
-	if err != nil {
-		return confine.Request{}, fmt.Errorf("make state directory: %w", err)
-	}
-	w.closers = append(w.closers, func() error { return os.RemoveAll(scratch) })
-	return confine.Request{
-		Zone: zone, Dir: dir, Host: os.Environ(), Base: zoneEnv(tools), Tools: toolMounts(tools),
-		Scratch: scratch, Quarantine: filepath.Join(w.paths.exec, "moved-away"),
-	}, nil
-}
-
-func (w *workshop) roadWord() string { return "" }

@@ -75,7 +75,7 @@ type Outcome struct {
 // is a *sandbox.NotIsolated when the zone would have been too weak; a command
 // that fails is no error.
 func Run(ctx context.Context, sb sandbox.Sandbox, r Request) (Outcome, error) {
-	if err := checkDir(r.Dir); err != nil {
+	if err := CheckDir(r.Dir); err != nil {
 		return Outcome{}, err
 	}
 	g, err := newGuard(r.Dir)

@@ -25,8 +25,8 @@ func (e *ErrDir) Error() string {
 // nobody works in.
 var system = []string{"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/sys", "/usr", "/var/lib", "/var/run"}
 
-// checkDir refuses directories that hold more than one project.
-func checkDir(dir string) error {
+// CheckDir refuses directories that hold more than one project, with an *ErrDir.
+func CheckDir(dir string) error {
 	if !filepath.IsAbs(dir) || filepath.Clean(dir) != dir {
 		return &ErrDir{dir, "it is not an absolute path"}
 	}
@@ -65,7 +65,7 @@ func (r *Request) mounts(g *guard) ([]sandbox.Mount, error) {
 	out := slices.Clone(r.Tools)
 	out = append(out, sandbox.Mount{Host: r.Dir, Inside: inside(r.Dir), Writable: true, Exec: true, AsOwner: true})
 	for _, p := range r.Write {
-		if err := checkDir(p); err != nil {
+		if err := CheckDir(p); err != nil {
 			return nil, err
 		}
 		out = append(out, sandbox.Mount{Host: p, Inside: inside(p), Writable: true, Exec: true, AsOwner: true})

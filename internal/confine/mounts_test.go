@@ -13,12 +13,12 @@ func TestCheckDirRefusesWhatHoldsMoreThanAProject(t *testing.T) {
 	t.Setenv("HOME", "/home/ann")
 	for _, dir := range []string{"/", "/home", "/home/ann", "/etc", "/usr/src", "/proc/1", "/tmp", "relative", "/work/../etc", "/var/lib/x", ""} {
 		var e *ErrDir
-		if err := checkDir(dir); !errors.As(err, &e) {
+		if err := CheckDir(dir); !errors.As(err, &e) {
 			t.Errorf("%q: err = %v", dir, err)
 		}
 	}
 	for _, dir := range []string{"/home/ann/src/shop", "/work/main", "/tmp/x", "/builds/group/project", "/home/runner/work/a/a"} {
-		if err := checkDir(dir); err != nil {
+		if err := CheckDir(dir); err != nil {
 			t.Errorf("%q: %v", dir, err)
 		}
 	}

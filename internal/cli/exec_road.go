@@ -1,0 +1,110 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/sallyport/sallyport/internal/boundary"
+	"github.com/sallyport/sallyport/internal/confine"
+	"github.com/sallyport/sallyport/internal/gateway"
+	"github.com/sallyport/sallyport/internal/pipeline"
+)
+
+// confineRequest is what exec asks for, but for the command itself.
+func (w *workshop) confineRequest(ctx context.Context, dir string, zone boundary.Zone) (confine.Request, error) {
+	tools, err := findTools(ctx, w.paths)
+	if err != nil {
+		return confine.Request{}, err
+	}
+	if err := os.MkdirAll(w.paths.exec, 0o700); err != nil {
+		return confine.Request{}, fmt.Errorf("make state directory: %w", err)
+	}
+	scratch, err := os.MkdirTemp(w.paths.exec, "shown-")
+	if err != nil {
+		return confine.Request{}, fmt.Errorf("make state directory: %w", err)
+	}
+	w.closers = append(w.closers, func() error { return os.RemoveAll(scratch) })
+	return confine.Request{
+		Zone: zone, Dir: dir, Host: os.Environ(), Base: zoneEnv(tools), Tools: toolMounts(tools),
+		Scratch: scratch, Quarantine: filepath.Join(w.paths.exec, "moved-away"),
+	}, nil
+}
+
+// road opens the gateway to a command of the fetch zone, for what the lockfiles
+// of the checkout name. Other zones have none.
+func (w *workshop) road(ctx context.Context, dir string, zone boundary.Zone, args []string) (*gateway.Session, string, error) {
+	if zone != boundary.Fetch {
+		return nil, ", no network", nil
+	}
+	if err := w.openGateway(ctx); err != nil {
+		return nil, "", err
+	}
+	from, err := checkoutGateway(dir)
+	if err != nil {
+		return nil, "", err
+	}
+	allow, err := w.gateway.Plan(ctx, dir, from)
+	if err != nil {
+		return nil, "", fmt.Errorf("plan packages: %w", err)
+	}
+	word := fmt.Sprintf(", gateway: %d packages allowed", packages(allow))
+	unpinned := allow.Unpinned()
+	if len(unpinned) > 0 {
+		word += ", and what " + strings.Join(unpinned, " and ") + " reaches, unpinned"
+	}
+	return w.gateway.Session(gateway.SessionOptions{
+		Run: "exec", Stage: "exec", Zone: zone, Identity: "spiffe://sallyport.local/exec/fetch/exec",
+		Allow: allow, Resolve: len(unpinned) > 0, NoPrefetch: !fetchesAll(args),
+	}), word, nil
+}
+
+// checkoutGateway says which lockfiles count: those of sallyport.yaml, else the
+// ones that are found. A checkout of something else has none.
+func checkoutGateway(dir string) (pipeline.Gateway, error) {
+	text, err := os.ReadFile(filepath.Join(dir, pipeline.FileName))
+	if err == nil {
+		p, err := pipeline.Load(pipeline.FileName, text)
+		if err != nil {
+			return pipeline.Gateway{}, err
+		}
+		return p.Gateway, nil
+	}
+	p, err := pipeline.Detect(dir, pipeline.Options{})
+	var none *pipeline.Error
+	if errors.As(err, &none) {
+		return pipeline.Gateway{}, nil
+	}
+	if err != nil {
+		return pipeline.Gateway{}, err
+	}
+	return p.Gateway, nil
+}
+
+// packages counts the packages of an allow-set; one has several materials.
+func packages(allow *gateway.AllowSet) int {
+	seen := map[string]bool{}
+	for _, m := range allow.Materials() {
+		seen[m.PURL] = true
+	}
+	return len(seen)
+}
+
+// fetchesAll tells whether a command is one that wants every package, so that
+// they are worth bringing here before it asks.
+func fetchesAll(args []string) bool {
+	if len(args) < 2 {
+		return false
+	}
+	switch filepath.Base(args[0]) {
+	case "npm":
+		return slices.Contains([]string{"ci", "install", "i", "clean-install"}, args[1])
+	case "go":
+		return args[1] == "mod"
+	}
+	return false
+}
