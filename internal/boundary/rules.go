@@ -211,10 +211,27 @@ func crossByName(x *index) []Crossing {
 }
 
 // origin is the path to where a flow starts: from where taint came, if it did.
+// Where the flow's node only passes on bytes of one digest, those are followed.
 func (x *index) origin(f Flow) []Step {
+	var passed []Step
+	for range x.nodes {
+		i := x.at[f.From]
+		if x.tainted(i) || !x.carries(i) || f.Digest == "" {
+			break
+		}
+		k := slices.IndexFunc(x.flows, func(in Flow) bool {
+			return in.Digest == f.Digest && in.To == f.From && !x.inside(in) && x.carries(x.at[in.From])
+		})
+		if k < 0 {
+			break
+		}
+		f = x.flows[k]
+		passed = append(passed, x.handed(f))
+	}
+	slices.Reverse(passed)
 	i := x.at[f.From]
 	if x.carries(i) {
-		return x.path(i)
+		return append(x.path(i), passed...)
 	}
 	return []Step{{f.From, x.nodes[i].Label() + " has it", x.nodes[i].Where}}
 }
@@ -261,7 +278,7 @@ func steeringFlows(x *index) []Crossing {
 		n := x.nodes[to]
 		out = append(out, Crossing{
 			Rule: SP5, Node: n.ID, What: f.id(), Where: orElse(f.Where, n.Where),
-			Path: append(x.path(from), x.handed(f)),
+			Path: append(x.origin(f), x.handed(f)),
 			Text: fmt.Sprintf("what %s runs can be changed by a tainted stage: %s %s", n.Label(), f.Kind, f.Name),
 		})
 	}
@@ -352,7 +369,7 @@ func trustedTaint(x *index) []Crossing {
 		n := x.nodes[to]
 		out = append(out, Crossing{
 			Rule: SP8, Node: n.ID, What: f.id(), Where: orElse(f.Where, n.Where),
-			Path: append(x.path(from), x.handed(f)),
+			Path: append(x.origin(f), x.handed(f)),
 			Text: fmt.Sprintf("%s trusts %s %s, which a tainted run can write", n.Label(), f.Kind, f.Name),
 		})
 	}
