@@ -18,6 +18,8 @@ import (
 type AllowSet struct {
 	goPlan    *golang.Plan
 	npmPlan   *npm.Plan
+	gos       *golang.Service // who planned it also serves it; nil: no such source
+	npm       *npm.Service
 	materials []evidence.Material
 	digest    digest.Digest
 }
@@ -47,6 +49,7 @@ func (g *Gateway) plan(ctx context.Context, root string, from pipeline.Gateway, 
 		if err != nil {
 			return nil, err
 		}
+		set.gos = s
 		if err := set.goPlan.Read(tree, src, pin, s.Config()); err != nil {
 			return nil, err
 		}
@@ -56,6 +59,7 @@ func (g *Gateway) plan(ctx context.Context, root string, from pipeline.Gateway, 
 		if err != nil {
 			return nil, err
 		}
+		set.npm = s
 		if err := set.npmPlan.Read(tree, src, pin, s.Config()); err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -61,15 +62,12 @@ func (g *Gateway) Session(o SessionOptions) *Session {
 	if allow == nil || allow.goPlan == nil {
 		allow = &AllowSet{goPlan: golang.NewPlan(), npmPlan: npm.NewPlan()}
 	}
-	g.mu.Lock()
-	gos, npms := g.gos, g.npm
-	g.mu.Unlock()
-	if gos != nil {
-		s.gos = gos.View(allow.goPlan, s.book, o.Resolve)
-		s.goEnv = goEnv(gos.Config(), allow.Toolchain())
+	if allow.gos != nil {
+		s.gos = allow.gos.View(allow.goPlan, s.book, o.Resolve)
+		s.goEnv = goEnv(allow.gos.Config(), allow.Toolchain())
 	}
-	if npms != nil {
-		s.npm = npms.View(allow.npmPlan, s.book, o.Resolve)
+	if allow.npm != nil {
+		s.npm = allow.npm.View(allow.npmPlan, s.book, o.Resolve)
 	}
 	ctx, stop := context.WithCancel(g.ctx)
 	s.stop = stop
@@ -147,20 +145,21 @@ const maxTarget = 4096
 // ServeHTTP answers one request of the zone. Only reading is possible.
 func (s *Session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	forGo := strings.HasPrefix(r.URL.Path, GoPath)
 	switch {
 	case r.Method == http.MethodConnect || (r.URL.IsAbs() && r.URL.Host != r.Host):
 		s.refuseNet(w, r)
 	case r.URL.IsAbs() && !local(r.URL.Hostname()):
 		s.refuseNet(w, r)
 	case len(r.URL.Path) > maxTarget:
-		s.refuse(w, record.Refusal{Target: r.URL.Path[:100] + "...", Why: "the path is too long"})
+		s.refuse(w, forGo, record.Refusal{Target: r.URL.Path[:100] + "...", Why: "the path is too long"})
 	case strings.HasPrefix(r.URL.Path, "/-/npm/v1/security/") && s.npm != nil:
 		s.npm.ServeHTTP(w, r) // answers without reading the body
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		s.refuse(w, record.Refusal{Target: r.Method + " " + r.URL.Path, Why: "nothing can be sent out through the gateway"})
+		s.refuse(w, forGo, record.Refusal{Target: r.Method + " " + r.URL.Path, Why: "nothing can be sent out through the gateway"})
 	case r.ContentLength != 0:
-		s.refuse(w, record.Refusal{Target: r.Method + " " + r.URL.Path, Why: "a request that brings a body"})
-	case strings.HasPrefix(r.URL.Path, GoPath):
+		s.refuse(w, forGo, record.Refusal{Target: r.Method + " " + r.URL.Path, Why: "a request that brings a body"})
+	case forGo:
 		s.route(w, r, s.gos, GoPath)
 	default:
 		s.route(w, r, s.npm, "/")
@@ -181,7 +180,7 @@ func (s *Session) route(w http.ResponseWriter, r *http.Request, to http.Handler,
 			return
 		}
 	}
-	s.refuse(w, record.Refusal{Target: r.URL.Path, Why: "the project has no lockfile for this ecosystem"})
+	s.refuse(w, prefix == GoPath, record.Refusal{Target: r.URL.Path, Why: "the project has no lockfile for this ecosystem"})
 }
 
 func local(host string) bool { return host == "127.0.0.1" || host == "localhost" || host == "::1" }
@@ -193,15 +192,23 @@ func (s *Session) refuseNet(w http.ResponseWriter, r *http.Request) {
 	if r.URL.IsAbs() {
 		target = r.URL.Host
 	}
-	s.refuse(w, record.Refusal{Class: "net", Target: target, Why: fmt.Sprintf("%s has no route to %s, only to the packages that the lockfile names", s.o.Zone, target)})
+	s.refuse(w, false, record.Refusal{Class: "net", Target: target, Why: fmt.Sprintf("%s has no route to %s, only to the packages that the lockfile names", s.o.Zone, target)})
 }
 
-func (s *Session) refuse(w http.ResponseWriter, r record.Refusal) {
+func (s *Session) refuse(w http.ResponseWriter, forGo bool, r record.Refusal) {
 	d := s.book.Deny(r)
-	w.Header().Set("Content-Type", "application/json")
+	text := fmt.Sprintf("refused by sallyport (%s): %s [%s]", d.ID, d.Why, d.Do)
 	w.Header().Set("Connection", "close") // an unread body is not read now
+	if forGo {
+		// The go command prints plain text and nothing else.
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprintln(w, text)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusForbidden)
-	fmt.Fprintf(w, "{\"error\":%q}\n", fmt.Sprintf("refused by sallyport (%s): %s [%s]", d.ID, d.Why, d.Do))
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": text}) // the client is gone when this fails
 }
 
 // Env is the environment that points the zone's clients at the gateway, which

@@ -165,6 +165,11 @@ func (r *reader) agree() error {
 		if err != nil {
 			return fault.Wrap(fault.Lockfile, "read the manifest", err).At(file)
 		}
+		if r.src.OmitDev {
+			// What is left out may be missing: a lockfile that was made for
+			// this run names it no more.
+			m.DevDependencies = nil
+		}
 		for dep, spec := range m.wants() {
 			if err := r.satisfied(e, dep, spec); err != nil {
 				return err.At(fmt.Sprintf("%s:%d", file, lineNaming(b, dep)))
