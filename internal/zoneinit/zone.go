@@ -143,8 +143,8 @@ func (z *zone) without(primitive string) bool {
 	return false
 }
 
-// leaveCgroups hides where in the host's hierarchy the zone's cgroup is. The
-// controller has moved this process into it by now.
+// leaveCgroups hides where in the host's hierarchy the zone's cgroup is, in
+// which this process was born.
 func (z *zone) leaveCgroups() error {
 	if z.without(wire.CgroupNS) {
 		return nil

@@ -2,7 +2,6 @@ package namespaces
 
 import (
 	"encoding/binary"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -46,7 +45,6 @@ func TestZoneServedConnectionsAreNotDenials(t *testing.T) {
 	s := newSandbox(t, nil)
 	spec := script(`/usr/bin/python3 -c 'import socket; print(socket.create_connection(("127.0.0.1", 9153)).recv(9))'`)
 	spec.Listen = []int{9153}
-	spec.Stdout = os.Stderr
 	p, err := s.Start(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)

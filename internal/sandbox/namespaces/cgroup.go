@@ -10,7 +10,10 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sallyport/sallyport/internal/sandbox"
 	"github.com/sallyport/sallyport/internal/zoneinit/wire"
@@ -187,17 +190,43 @@ func (c *cgroups) lack(err error) sandbox.Lack {
 	}
 }
 
-// add moves a process into the group.
-func (g *group) add(pid int) error {
+// enter lets what this thread starts next be born in the group: to move
+// a process that runs takes the kernel milliseconds. The thread itself goes into
+// groups of version 1, and comes back with the function that is returned, which
+// is never nil. Version 2 takes the group from the attributes.
+func (g *group) enter(a *syscall.SysProcAttr) (leave func() error, err error) {
 	if g == nil {
-		return nil
+		return func() error { return nil }, nil
 	}
-	for _, dir := range g.dirs() {
-		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
-			return err
+	var entered []string
+	var v2 *os.File
+	leave = func() error {
+		var errs error
+		for _, dir := range entered {
+			errs = errors.Join(errs, join(filepath.Dir(dir)))
+		}
+		if v2 != nil {
+			errs = errors.Join(errs, v2.Close())
+		}
+		return errs
+	}
+	for _, dir := range g.v1 {
+		if err := join(dir); err != nil {
+			return leave, err
+		}
+		entered = append(entered, dir)
+	}
+	if g.v2 != "" {
+		if v2, err = os.OpenFile(g.v2, unix.O_PATH|unix.O_DIRECTORY, 0); err == nil {
+			a.UseCgroupFD, a.CgroupFD = true, int(v2.Fd()) //nolint:gosec // a descriptor
 		}
 	}
-	return nil
+	return leave, err
+}
+
+// join moves this thread into a group of version 1.
+func join(dir string) error {
+	return os.WriteFile(filepath.Join(dir, "tasks"), []byte("0"), 0)
 }
 
 // dirs are the group's directories, each once.

@@ -5,7 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/sallyport/sallyport/internal/sandbox"
@@ -43,11 +44,63 @@ func TestConformanceRootless(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("not run: needs root to become somebody else; TestConformance is rootless already")
 	}
-	asOrdinaryUser(t, "^(TestConformance|TestConformancePrepared|TestZone.*)$")
+	asOrdinaryUser(t, "^(TestConformance|TestConformancePrepared|TestZone.*)$", nil)
 }
 
-// asOrdinaryUser runs tests of this binary again under another user.
-func asOrdinaryUser(t *testing.T, tests string) {
+// TestConformanceDelegated is an ordinary user who was given control groups, as
+// systemd gives them: nothing is then missing for the full level.
+func TestConformanceDelegated(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not run: needs root to delegate control groups")
+	}
+	own := locateCgroups()
+	if len(own.v1) == 0 {
+		t.Skip("not run: needs control groups of version 1")
+	}
+	var given []string
+	t.Cleanup(func() {
+		for _, dir := range given {
+			inner, _ := filepath.Glob(dir + "/sallyport-*") // of the controller that was killed
+			for _, d := range append(inner, dir) {
+				_ = os.Remove(d)
+			}
+		}
+	})
+	for _, dir := range mapValues(own.v1) {
+		dir = filepath.Join(dir, "delegated-"+strconv.Itoa(os.Getpid()))
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		given = append(given, dir)
+		for _, name := range []string{"", "tasks", "cgroup.procs"} {
+			if err := os.Chown(filepath.Join(dir, name), rootless, rootless); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	asOrdinaryUser(t, "^(TestConformance|TestZoneIsFull)$", given)
+}
+
+// TestZoneIsFull holds where a host gives everything.
+func TestZoneIsFull(t *testing.T) {
+	s := newSandbox(t, nil)
+	if level := s.Level(t.Context()); level.Name != sandbox.LevelFull {
+		t.Skipf("not run: needs a host that lacks nothing: %v", level.Missing)
+	}
+	spec := script("exit 0")
+	spec.Require = sandbox.LevelFull
+	p, err := s.Start(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := p.Wait(); err != nil || r.ExitCode != 0 || p.Receipt().Level != sandbox.LevelFull {
+		t.Errorf("level %s: %+v %v", p.Receipt().Level, r, err)
+	}
+}
+
+// asOrdinaryUser runs tests of this binary again under another user, in groups
+// that are given.
+func asOrdinaryUser(t *testing.T, tests string, groups []string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "sallyport-rootless-")
 	if err != nil {
@@ -68,10 +121,12 @@ func asOrdinaryUser(t *testing.T, tests string) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command(program, "-test.run", tests, "-test.v")
+	// The shell moves itself into the groups, which only root may, and then
+	// becomes the user.
+	text := `for g in $GROUPS_GIVEN; do echo $$ > $g/cgroup.procs || exit 1; done; exec setpriv --reuid 2000 --regid 2000 --clear-groups "$@"`
+	cmd := exec.Command("sh", "-c", text, "sh", program, "-test.run", tests, "-test.v")
 	cmd.Dir = dir
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, initFile + "=" + code}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: rootless, Gid: rootless}}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, initFile + "=" + code, "GROUPS_GIVEN=" + strings.Join(groups, " ")}
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {

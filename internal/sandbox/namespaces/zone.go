@@ -69,7 +69,12 @@ func (s *Sandbox) take(user zoneUser) (*zone, error) {
 func (s *Sandbox) newZone(user zoneUser) (*zone, error) {
 	z := &zone{sandbox: s, user: user, gone: make(chan struct{})}
 	if err := z.spawn(); err != nil {
+		if z.process != nil {
+			z.discard()
+			return nil, err
+		}
 		z.closeLines()
+		z.cgroup.remove()
 		return nil, fmt.Errorf("clone into new namespaces: %w", err)
 	}
 	if err := s.adopt(z); err != nil {
@@ -114,26 +119,34 @@ func (z *zone) spawn() error {
 		return err
 	}
 	s := z.sandbox
-	return s.spawner.do(func() (err error) {
+	attributes := z.user.attributes(s.ids.root, s.options.WithoutUnsafe)
+	z.makeGroup()
+	return s.spawner.do(func() error {
+		leave, err := z.cgroup.enter(attributes)
+		if err != nil {
+			z.missing = append(z.missing, s.cgroups.lack(err))
+		}
 		z.process, err = os.StartProcess(descriptor+"5", []string{"init", "zone"}, &os.ProcAttr{
-			Dir: "/", Env: []string{}, Files: files, Sys: z.user.attributes(s.ids.root, s.options.WithoutUnsafe),
+			Dir: "/", Env: []string{}, Files: files, Sys: attributes,
 		})
-		return err
+		return errors.Join(err, leave())
 	})
+}
+
+// makeGroup makes the zone's control group, or notes that there is none.
+func (z *zone) makeGroup() {
+	s := z.sandbox
+	if containsString(s.options.WithoutUnsafe, wire.Cgroup) {
+		return
+	}
+	var err error
+	if z.cgroup, err = s.cgroups.create(); err != nil {
+		z.missing = append(z.missing, s.cgroups.lack(err))
+	}
 }
 
 func (z *zone) prepare() error {
 	s := z.sandbox
-	if !containsString(s.options.WithoutUnsafe, wire.Cgroup) {
-		group, err := s.cgroups.create()
-		if err == nil {
-			err = group.add(z.process.Pid)
-		}
-		z.cgroup = group
-		if err != nil {
-			z.missing = append(z.missing, s.cgroups.lack(err))
-		}
-	}
 	err := z.control.send(wire.KindPrepare, &wire.Prepare{
 		UID: z.user.inside, KeepHost: !s.ids.root, Without: s.options.WithoutUnsafe, FailStep: s.options.failStep,
 	})
