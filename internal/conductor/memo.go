@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/sallyport/sallyport/internal/boundary"
 	"github.com/sallyport/sallyport/internal/digest"
@@ -40,6 +41,9 @@ type inputs struct {
 	Reports   map[string]string    `json:"reports,omitempty"`
 	Limits    sandbox.Limits       `json:"limits"`
 	Variant   variant              `json:"variant"`
+	// Day is when names were looked up: what is published changes. Within a day
+	// the same question gets the same answer.
+	Day string `json:"day,omitempty"`
 }
 
 // key is the digest of a stage's inputs.
@@ -52,6 +56,9 @@ func (r *run) key(j *job) digest.Digest {
 	}
 	if j.stage.Zone == boundary.Fetch && r.plan.allow != nil {
 		in.Materials = r.plan.allow.Digest()
+	}
+	if j.resolve {
+		in.Day = r.now().Format(time.DateOnly)
 	}
 	return digestOfJSON(in)
 }
@@ -74,7 +81,7 @@ func declared(s *pipeline.Stage) []string {
 // recall finds what a stage came to with the same inputs. What was changed on
 // disk since is an error: someone did that.
 func (r *run) recall(ctx context.Context, j *job, key digest.Digest) (*result, bool, error) {
-	if r.req.NoCache || j.fresh {
+	if r.req.NoCache {
 		return nil, false, nil
 	}
 	b, err := r.Store.Record(memoKind, key)
@@ -135,9 +142,6 @@ func (r *run) copyLog(j *job, d digest.Digest) error {
 
 // remember keeps what a stage came to. Only stages that ended well come here.
 func (r *run) remember(j *job, key digest.Digest, res *result) error {
-	if j.fresh {
-		return nil
-	}
 	b, err := json.Marshal(res)
 	if err != nil {
 		return fmt.Errorf("remember stage %s: %w", j.stage.Name, err)

@@ -226,7 +226,7 @@ func (r *run) planGateway(ctx context.Context, scratch string) error {
 		return fmt.Errorf("plan materials: %w", err)
 	}
 	r.plan.allow = allow
-	if lacking := rootsOf(allow.Unpinned()); len(lacking) > 0 {
+	if lacking := rootsOf(allow.Unpinned(), r.plan.pipeline.Gateway); len(lacking) > 0 {
 		if err := r.makeLockfiles(ctx, lacking); err != nil {
 			return err
 		}

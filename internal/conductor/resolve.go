@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 
 	"github.com/sallyport/sallyport/internal/boundary"
 	"github.com/sallyport/sallyport/internal/digest"
@@ -19,18 +20,28 @@ type root struct {
 	lock    string   // the one that is the lockfile
 }
 
-// rootsOf tells for manifests that have no lockfile how one is made.
-func rootsOf(manifests []string) []root {
+// rootsOf tells for manifests that have no lockfile how one is made. Where
+// development dependencies are left out, they are not asked for either: npm
+// resolves what the manifest names, whatever is omitted.
+func rootsOf(manifests []string, g pipeline.Gateway) []root {
 	var out []root
 	for _, m := range manifests {
 		dir := path.Dir(m)
 		if path.Base(m) == "package.json" {
-			out = append(out, root{dir, "npm install --package-lock-only --ignore-scripts --no-audit --no-fund", []string{"package-lock.json"}, "package-lock.json"})
+			command := "npm install --package-lock-only --ignore-scripts --no-audit --no-fund"
+			if omitsDev(g, dir) {
+				command = "npm pkg delete devDependencies && " + command
+			}
+			out = append(out, root{dir, command, []string{"package-lock.json"}, "package-lock.json"})
 			continue
 		}
 		out = append(out, root{dir, "go mod tidy", []string{"go.mod", "go.sum"}, "go.sum"})
 	}
 	return out
+}
+
+func omitsDev(g pipeline.Gateway, dir string) bool {
+	return slices.ContainsFunc(g.Npm, func(s pipeline.NpmSource) bool { return path.Clean(s.Dir) == dir && s.OmitDev })
 }
 
 // lockStage is the stage that makes lockfiles. It is a fetch stage like others,
@@ -51,8 +62,7 @@ func (r *run) makeLockfiles(ctx context.Context, lacking []root) error {
 	r.rec.update(func(e *evidence.Run) {
 		e.Stages = append([]evidence.Stage{{Name: lockStage, Zone: s.Zone, State: evidence.Skipped}}, e.Stages...)
 	})
-	// Its answer depends on what is published today, so it is not remembered.
-	res, err := r.runStage(ctx, &job{stage: s, layers: r.plan.base(), resolve: true, fresh: true})
+	res, err := r.runStage(ctx, &job{stage: s, layers: r.plan.base(), resolve: true})
 	if err != nil {
 		return err
 	}

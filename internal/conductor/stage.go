@@ -27,7 +27,6 @@ type job struct {
 	layers  []digest.Digest // topmost first, the source last
 	inputs  []evidence.Layer
 	resolve bool // the session may look up names
-	fresh   bool // never remembered
 	variant variant
 }
 
@@ -362,12 +361,15 @@ func (r *run) count(stage string, road *gateway.Session) (stop func()) {
 	go func() {
 		t := time.NewTicker(500 * time.Millisecond)
 		defer t.Stop()
-		for {
+		for last := 0; ; {
 			select {
 			case <-done:
 				return
 			case <-t.C:
-				r.events.emit(Event{Kind: StageCount, Stage: stage, Done: len(road.Served()), Total: total})
+			}
+			if n := len(road.Served()); n != last {
+				last = n
+				r.events.emit(Event{Kind: StageCount, Stage: stage, Done: n, Total: max(n, total)})
 			}
 		}
 	}()
