@@ -2,9 +2,9 @@ package cli
 
 import (
 	"fmt"
-	"io"
 
 	"github.com/sallyport/sallyport/internal/boundary"
+	"github.com/sallyport/sallyport/internal/picture"
 )
 
 func checkGraph(form string) error {
@@ -15,7 +15,20 @@ func checkGraph(form string) error {
 	return usagef("no picture %q: there is svg, mermaid and dot", form)
 }
 
-func (a *app) drawGraph(form string, g boundary.Graph, crossings []boundary.Crossing) error {
-	_, err := io.WriteString(a.stdout, fmt.Sprint(form, g, crossings))
-	return err
+// drawGraph writes the zones, and what crosses between them, as a picture.
+func (a *app) drawGraph(form, title string, g boundary.Graph, crossings []boundary.Crossing) error {
+	o := picture.Options{Title: title}
+	var out []byte
+	switch form {
+	case "svg":
+		out = picture.SVG(g, crossings, o)
+	case "mermaid":
+		out = []byte(picture.Mermaid(g, crossings, o))
+	default:
+		out = []byte(picture.DOT(g, crossings, o))
+	}
+	if _, err := a.stdout.Write(out); err != nil {
+		return fmt.Errorf("write picture: %w", err)
+	}
+	return nil
 }

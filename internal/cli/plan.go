@@ -123,7 +123,7 @@ func (a *app) plan(ctx context.Context, f *planFlags, src string) error {
 		a.code = exitNo
 	}
 	if f.graph != "" {
-		return a.drawGraph(f.graph, graph, crossings)
+		return a.drawGraph(f.graph, p.Name, graph, crossings)
 	}
 	allow, err := w.gateway.Plan(ctx, found.Path, p.Gateway)
 	if err != nil {

@@ -152,9 +152,7 @@ func failureProblem(f *conductor.Failure) *problem {
 	if f.Code == conductor.CodeInterrupted {
 		p.Exit = exitUnknown
 	}
-	for _, line := range f.Path {
-		p.Also = append(p.Also, line)
-	}
+	p.Also = append(p.Also, f.Path...)
 	if f.Stage != "" {
 		const most = 12
 		for _, line := range f.Tail[max(0, len(f.Tail)-most):] {
