@@ -63,7 +63,7 @@ func CheckSPIFFE(id string) error {
 	}
 	for segment := range strings.SplitSeq(path, "/") {
 		if segment == "" || segment == "." || segment == ".." || !only(segment, spiffePathChars) {
-			return fmt.Errorf("spiffe id %q: path segment %q wants letters, digits and . - _, and is not empty, . or ..", clip(id), clip(segment))
+			return fmt.Errorf("spiffe id %q: path segment %q is empty, . or .., or has more than letters, digits and . - _ in it", clip(id), clip(segment))
 		}
 	}
 	return nil

@@ -91,11 +91,6 @@ func (t *tree) exists(name string) bool {
 	return err == nil
 }
 
-func (t *tree) isDir(name string) bool {
-	st, err := t.root.Lstat(name)
-	return err == nil && st.IsDir()
-}
-
 // list names what is in a folder, bounded, also of one that was not entered.
 func (t *tree) list(dir string) []entry {
 	if list, ok := t.entries[dir]; ok {
