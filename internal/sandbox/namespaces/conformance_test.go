@@ -44,7 +44,7 @@ func TestConformanceRootless(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("not run: needs root to become somebody else; TestConformance is rootless already")
 	}
-	asOrdinaryUser(t, "^(TestConformance|TestConformancePrepared|TestZone.*)$", nil)
+	asOrdinaryUser(t, "^(TestConformance|TestZone.*)$", nil)
 }
 
 // TestConformanceDelegated is an ordinary user who was given control groups, as
