@@ -63,7 +63,8 @@ func (r *Run) Gaps() Gaps {
 		if s.Pin != PinLockfile && s.Pin != PinSumDB && s.Pin != PinSource {
 			g.Unpinned = append(g.Unpinned, s.PURL)
 		}
-		if !planned[s.PURL] && s.Pin != PinMade {
+		built := s.Pin == PinSource && s.PURL == r.Source.URI
+		if !planned[s.PURL] && s.Pin != PinMade && !built {
 			g.Unplanned = append(g.Unplanned, s.PURL)
 		}
 		if sum := sums[key{s.PURL, s.Kind}]; sum != "" && s.Sum != "" && sum != s.Sum {

@@ -3,16 +3,16 @@ package provenance
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	cyclonedx "github.com/CycloneDX/cyclonedx-go"
+	"github.com/cyberphone/json-canonicalization/go/src/webpki.org/jsoncanonicalizer"
 	"github.com/package-url/packageurl-go"
 	"github.com/sallyport/sallyport/internal/digest"
 	"github.com/sallyport/sallyport/internal/evidence"
-
-	"github.com/cyberphone/json-canonicalization/go/src/webpki.org/jsoncanonicalizer"
 )
 
 // part is one package of a bill of materials.
@@ -45,13 +45,46 @@ func parts(r *evidence.Run) []part {
 		p.hashes, p.location, p.dev, p.scripts, p.pin = materialDigests(m), m.URI, m.Dev, m.Scripts, m.Pin
 		out = append(out, p)
 	}
-	for _, t := range r.Toolchains {
-		if t.Name == "go" {
-			out = append(out, named("pkg:golang/std@"+strings.TrimPrefix(valid(t.Version), "go")))
-		}
+	for _, std := range standardLibraries(r) {
+		out = append(out, named(std))
 	}
 	slices.SortFunc(out, func(a, b part) int { return strings.Compare(a.purl, b.purl) })
 	return out
+}
+
+// goToolchain finds the version in the name of a Go toolchain that came through
+// the gateway: golang.org/toolchain@v0.0.1-go1.27.0.linux-amd64.
+var goToolchain = regexp.MustCompile(`^pkg:golang/golang\.org/toolchain@v[0-9.]+-go([0-9][0-9a-z.]*)\.[a-z0-9]+-[a-z0-9]+$`)
+
+// standardLibraries returns the Go standard libraries that the zones were given,
+// as the package URLs by which vulnerabilities are looked up.
+func standardLibraries(r *evidence.Run) []string {
+	var out []string
+	for i := range r.Served {
+		if std := standardLibrary(&r.Served[i]); std != "" && !slices.Contains(out, std) {
+			out = append(out, std)
+		}
+	}
+	for _, t := range r.Toolchains {
+		if std := hostLibrary(t); std != "" && !slices.Contains(out, std) {
+			out = append(out, std)
+		}
+	}
+	return out
+}
+
+func standardLibrary(m *evidence.Material) string {
+	if v := goToolchain.FindStringSubmatch(m.PURL); v != nil {
+		return "pkg:golang/std@" + v[1]
+	}
+	return ""
+}
+
+func hostLibrary(t evidence.Toolchain) string {
+	if t.Name != "go" || t.Version == "" {
+		return ""
+	}
+	return packageurl.NewPackageURL(packageurl.TypeGolang, "", "std", strings.TrimPrefix(valid(t.Version), "go"), nil, "").ToString()
 }
 
 // named splits a package URL. One that is none is a name as it stands.

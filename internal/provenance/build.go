@@ -40,6 +40,10 @@ func Parameters() []string {
 // everything that the zones were given.
 const Complete = "resolvedDependenciesComplete"
 
+// Component is the annotation of a toolchain that says which package of it is a
+// part of what it builds.
+const Component = "component"
+
 // Build returns the SLSA provenance v1 of a, which may have further names.
 func Build(r *evidence.Run, a evidence.Artifact, also ...Subject) (Statement, error) {
 	if err := check(r, a); err != nil {
@@ -136,6 +140,9 @@ func dependencies(r *evidence.Run) []*statementv1.ResourceDescriptor {
 		if m.File != "" {
 			notes["lockfile"] = valid(m.File)
 		}
+		if std := standardLibrary(&m); std != "" {
+			notes[Component] = std
+		}
 		out = append(out, &statementv1.ResourceDescriptor{
 			Name: valid(m.Kind), Uri: valid(m.PURL), Digest: materialDigests(m), DownloadLocation: valid(m.URI), Annotations: annotations(notes),
 		})
@@ -145,10 +152,11 @@ func dependencies(r *evidence.Run) []*statementv1.ResourceDescriptor {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Version, b.Version))
 	})
 	for _, t := range tools {
-		rd := &statementv1.ResourceDescriptor{
-			Name: "toolchain", Uri: "pkg:generic/" + valid(t.Name) + "@" + valid(t.Version),
-			Annotations: annotations(map[string]any{"kind": "toolchain", "path": valid(t.Path)}),
+		notes := map[string]any{"kind": "toolchain", "path": valid(t.Path)}
+		if std := hostLibrary(t); std != "" {
+			notes[Component] = std
 		}
+		rd := &statementv1.ResourceDescriptor{Name: "toolchain", Uri: genericPURL(t.Name, t.Version), Annotations: annotations(notes)}
 		if !t.Digest.IsZero() {
 			rd.Digest = map[string]string{algManifest: t.Digest.Hex()}
 		}

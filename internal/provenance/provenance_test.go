@@ -165,7 +165,7 @@ func TestProvenanceIsComplete(t *testing.T) {
 			t.Errorf("%s has no digest", d.GetUri())
 		}
 	}
-	want := []string{r.Source.URI, "pkg:golang/golang.org/x/text@v0.21.0", "pkg:golang/golang.org/x/text@v0.21.0", "pkg:npm/esbuild@0.25.0", "pkg:npm/express@4.21.2", "pkg:generic/go@go1.26.8", "pkg:generic/node@v20.19.0"}
+	want := []string{r.Source.URI, "pkg:golang/golang.org/x/text@v0.21.0", "pkg:golang/golang.org/x/text@v0.21.0", "pkg:npm/esbuild@0.25.0", "pkg:npm/express@4.21.2", "pkg:generic/base@Debian%20GNU%2FLinux%2012%20%28bookworm%29", "pkg:generic/go@1.26.8", "pkg:generic/node@20.19.0"}
 	if !slices.Equal(got, want) {
 		t.Errorf("dependencies\n %v\nwanted\n %v", got, want)
 	}
@@ -314,6 +314,23 @@ func TestBillsOfMaterialsAreRead(t *testing.T) {
 	}
 	if len(doc.Packages) != len(want)+1 || len(doc.Relationships) != len(want)+1 {
 		t.Errorf("%d packages, %d relationships", len(doc.Packages), len(doc.Relationships))
+	}
+}
+
+// A Go toolchain that a go.mod asked for brings its own standard library.
+func TestToolchainThroughTheGateway(t *testing.T) {
+	r := goodRun(t)
+	r.Served = append(r.Served, evidence.Material{
+		PURL: "pkg:golang/golang.org/toolchain@v0.0.1-go1.27.4.linux-amd64", Kind: "toolchain", Digest: digest.OfString("toolchain"), Pin: evidence.PinSumDB,
+	})
+	var got []string
+	for _, p := range parts(r) {
+		if p.group == "" {
+			got = append(got, p.purl)
+		}
+	}
+	if !slices.Contains(got, "pkg:golang/std@1.27.4") || !slices.Contains(got, "pkg:golang/std@1.26.8") {
+		t.Errorf("packages %v", got)
 	}
 }
 

@@ -28,13 +28,12 @@ func (x *examination) bills(p *slsa.Provenance) {
 func fromProvenance(p *slsa.Provenance) map[string]string {
 	out := map[string]string{}
 	for _, d := range p.GetBuildDefinition().GetResolvedDependencies() {
-		kind := d.GetAnnotations().GetFields()["kind"].GetStringValue()
-		switch kind {
-		case "source", "go.mod", "go.info":
-		case "toolchain":
-			if v, ok := strings.CutPrefix(d.GetUri(), "pkg:generic/go@go"); ok {
-				out["pkg:golang/std@"+v] = ""
-			}
+		notes := d.GetAnnotations().GetFields()
+		if part := notes[provenance.Component].GetStringValue(); part != "" {
+			out[part] = ""
+		}
+		switch notes["kind"].GetStringValue() {
+		case "source", "go.mod", "go.info", "toolchain":
 		default:
 			if _, ok := out[d.GetUri()]; !ok {
 				out[d.GetUri()] = d.GetDigest()["sha256"]
