@@ -147,7 +147,7 @@ func (r *run) releaseOne(ctx context.Context, out *Outcome, s pipeline.Stage, ve
 }
 
 func (r *run) skip(s pipeline.Stage, why string) {
-	r.rec.stage(s.Name, func(e *evidence.Stage) { e.State, e.Reason = evidence.Skipped, why })
+	r.rec.stage(evidence.Stage{Name: s.Name, Zone: s.Zone, State: evidence.Skipped, Reason: why})
 	r.note("stage " + s.Name + ": " + why)
 }
 

@@ -25,6 +25,7 @@ type stageLog struct {
 	f      *os.File
 	line   []byte
 	over   bool // the line is too long; the rest of it is dropped
+	back   bool // a carriage return came last
 	left   int64
 	err    error
 	tail   []string
@@ -49,20 +50,33 @@ func (l *stageLog) Write(p []byte) (int, error) {
 	defer l.mu.Unlock()
 	n := len(p)
 	for len(p) > 0 {
-		i := 0
-		for i < len(p) && p[i] != '\n' && p[i] != '\r' {
-			i++
-		}
-		l.add(p[:i])
-		if i < len(p) {
-			if p[i] == '\n' || len(l.line) > 0 {
-				l.flush(p[i] == '\r')
-			}
-			i++
-		}
-		p = p[i:]
+		p = l.take(p)
 	}
 	return n, nil
+}
+
+// take takes what comes up to the end of a line. A carriage return ends one
+// that is drawn over, unless a newline follows.
+func (l *stageLog) take(p []byte) []byte {
+	if l.back {
+		l.back = false
+		if p[0] != '\n' {
+			l.flush(true)
+		}
+	}
+	i := 0
+	for i < len(p) && p[i] != '\n' && p[i] != '\r' {
+		i++
+	}
+	l.add(p[:i])
+	if i == len(p) {
+		return nil
+	}
+	if p[i] == '\n' {
+		l.flush(false)
+	}
+	l.back = p[i] == '\r'
+	return p[i+1:]
 }
 
 func (l *stageLog) add(p []byte) {

@@ -28,6 +28,7 @@ type job struct {
 	inputs  []evidence.Layer
 	resolve bool // the session may look up names
 	variant variant
+	record  evidence.Stage // as it is written down; a second build has no place in the run's record
 }
 
 // result is what a stage hands on.
@@ -63,32 +64,31 @@ func (r *run) begin(j *job, key digest.Digest) string {
 	id := r.identity(j.stage.Zone, j.stage.Name)
 	r.log(ledger.Entry{Type: ledger.IdentityBegun, Stage: j.stage.Name, Identity: id, Subjects: j.layers, Facts: map[string]string{"zone": j.stage.Zone.String()}})
 	r.events.emit(Event{Kind: StageStarted, Stage: j.stage.Name, Zone: j.stage.Zone})
-	r.rec.stage(j.stage.Name, func(s *evidence.Stage) {
-		s.Identity, s.State, s.Key, s.Commands, s.Inputs, s.Started = id, evidence.Running, key, j.stage.Run, j.inputs, r.now()
-	})
+	j.record = evidence.Stage{Name: j.stage.Name, Zone: j.stage.Zone, Identity: id, State: evidence.Running, Key: key,
+		Commands: j.stage.Run, Inputs: j.inputs, Started: r.now()}
+	r.rec.stage(j.record)
 	return id
 }
 
 // end records how a stage ended, and that its identity is no more.
 func (r *run) end(j *job, id string, res *result, cached bool, err error) {
-	var ended evidence.Stage
-	r.rec.stage(j.stage.Name, func(s *evidence.Stage) {
-		s.Ended, s.State, s.Cached = r.now(), evidence.Success, cached
-		if res != nil {
-			s.Log, s.CPU, s.MaxRSS, s.Outputs = res.Log, res.CPU, res.MaxRSS, layersOf(j, res)
-			if len(res.Receipt.Probes) > 0 {
-				receipt := res.Receipt
-				s.Receipt = &receipt
-			}
+	s := &j.record
+	s.Ended, s.State, s.Cached = r.now(), evidence.Success, cached
+	if res != nil {
+		s.Log, s.CPU, s.MaxRSS, s.Outputs = res.Log, res.CPU, res.MaxRSS, layersOf(j, res)
+		if len(res.Receipt.Probes) > 0 {
+			receipt := res.Receipt
+			s.Receipt = &receipt
 		}
-		if err != nil {
-			s.State, s.Reason = evidence.Failed, err.Error()
-		}
-		if e, ok := errors.AsType[*exited](err); ok {
-			s.ExitCode, s.Limit = e.res.ExitCode, e.res.Limit
-		}
-		ended = *s
-	})
+	}
+	if err != nil {
+		s.State, s.Reason = evidence.Failed, err.Error()
+	}
+	if e, ok := errors.AsType[*exited](err); ok {
+		s.ExitCode, s.Limit = e.res.ExitCode, e.res.Limit
+	}
+	ended := *s
+	r.rec.stage(ended)
 	r.log(ledger.Entry{Type: ledger.IdentityEnded, Stage: j.stage.Name, Identity: id, Data: digestOfJSON(ended),
 		Facts: map[string]string{"zone": j.stage.Zone.String(), "state": string(ended.State), "cached": fmt.Sprint(cached)}})
 	r.events.emit(Event{Kind: StageEnded, Stage: j.stage.Name, Zone: j.stage.Zone, Record: &ended})
@@ -101,12 +101,12 @@ func layersOf(j *job, res *result) []evidence.Layer {
 	return []evidence.Layer{{From: j.stage.Name, Path: strings.Join(declared(&j.stage), " "), Digest: res.Layer}}
 }
 
-// stage changes the record of one stage.
-func (r *record) stage(name string, change func(*evidence.Stage)) {
+// stage writes one stage into the record, where it has a place.
+func (r *record) stage(one evidence.Stage) {
 	r.update(func(e *evidence.Run) {
 		for i := range e.Stages {
-			if e.Stages[i].Name == name {
-				change(&e.Stages[i])
+			if e.Stages[i].Name == one.Name {
+				e.Stages[i] = one
 			}
 		}
 	})
