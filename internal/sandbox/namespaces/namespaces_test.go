@@ -2,6 +2,7 @@ package namespaces
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,12 +11,14 @@ import (
 
 	"github.com/sallyport/sallyport/internal/boundary"
 	"github.com/sallyport/sallyport/internal/sandbox"
-	_ "github.com/sallyport/sallyport/internal/zoneinit" // its changes must not meet a cached result
 )
 
 // builtInit builds the zone's init once for all tests, so that they never run a
 // stale one.
 var builtInit = sync.OnceValues(func() ([]byte, error) {
+	if err := readSources(); err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp("", "sallyport-init-")
 	if err != nil {
 		return nil, err
@@ -31,6 +34,23 @@ var builtInit = sync.OnceValues(func() ([]byte, error) {
 	}
 	return os.ReadFile(name)
 })
+
+// readSources reads the init's sources, so that go test knows that a cached
+// result depends on them.
+func readSources() error {
+	for _, dir := range []string{"../../zoneinit", "../../zoneinit/wire", "../../zoneinit/probe", "../../../cmd/zoneinit"} {
+		files, err := filepath.Glob(dir + "/*.go")
+		if err != nil || len(files) == 0 {
+			return fmt.Errorf("no sources in %s: %w", dir, err)
+		}
+		for _, f := range files {
+			if _, err := os.ReadFile(f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
 
 // initFile names a built init for a test process that cannot build one.
 const initFile = "SALLYPORT_TEST_INIT"

@@ -324,6 +324,38 @@ func TestZoneEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// PID 1 ends with its line to the controller, also when nothing else tells it.
+func TestZoneEndsWithItsLine(t *testing.T) {
+	s := newSandbox(t, nil)
+	p, err := s.newPlan(script("sleep 1000"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	z, err := s.take(p.user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := z.start(p, s.level()); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.control.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		z.wait()
+	}()
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Error("the zone lives on")
+		z.kill()
+		<-ended
+	}
+}
+
 func TestZoneClosedSandbox(t *testing.T) {
 	s, err := New(Options{Init: testInit(t), StateDir: t.TempDir(), Prepare: true})
 	if err != nil {
