@@ -207,6 +207,7 @@ func TestProjectFilesThatAreNoFiles(t *testing.T) {
 	src := pipeline.Gateway{Npm: []pipeline.NpmSource{{Dir: ".", Lockfile: "package-lock.json"}}}
 	outside := filepath.Join(t.TempDir(), "secret")
 	write(t, "/", map[string]string{outside: `{"lockfileVersion":3,"packages":{}}`})
+	wants := map[string]string{"link out": "escapes", "directory": "not a regular file", "pipe": "not a regular file", "huge": "larger than"}
 	for name, make := range map[string]func(string) error{
 		"link out":  func(p string) error { return os.Symlink(outside, p) },
 		"directory": func(p string) error { return os.Mkdir(p, 0o755) },
@@ -225,7 +226,7 @@ func TestProjectFilesThatAreNoFiles(t *testing.T) {
 		}
 		_, err := b.gw.Plan(t.Context(), dir, src)
 		var e *gateway.Error
-		if !errors.As(err, &e) {
+		if !errors.As(err, &e) || !strings.Contains(err.Error(), wants[name]) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -1,8 +1,10 @@
 package gateway_test
 
 import (
+	"go/version"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -87,5 +89,30 @@ func needNetwork(t testing.TB) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("not run: needs the configured upstreams")
+	}
+}
+
+// TestRealToolchain lets the go command fetch a newer release of itself, which
+// it insists on checking against the checksum database by itself.
+func TestRealToolchain(t *testing.T) {
+	needNetwork(t)
+	const newer = "go1.27.0"
+	if version.Compare(runtime.Version(), newer) >= 0 {
+		t.Skip("not run: needs a Go older than " + newer)
+	}
+	b := realBench(t, filepath.Join(t.TempDir(), "gateway"))
+	dir := tree(t, map[string]string{"go.mod": "module app.example/app\n\ngo 1.27\n", "main.go": "package main\n\nfunc main() {}\n"})
+	set := b.plan(dir)
+	if set.Toolchain() != newer {
+		t.Fatalf("toolchain %q", set.Toolchain())
+	}
+	z := b.zone(gateway.SessionOptions{Allow: set})
+	contains(t, z.must(dir, "go", "version"), newer)
+	if d := z.Denials(); len(d) != 0 {
+		t.Errorf("%+v", d)
+	}
+	m := z.Served()
+	if len(m) != 1 || m[0].Kind != "toolchain" || m[0].Pin != "sumdb" {
+		t.Errorf("%+v", m)
 	}
 }

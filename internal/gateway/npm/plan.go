@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sallyport/sallyport/internal/evidence"
 	"github.com/sallyport/sallyport/internal/gateway/fault"
@@ -25,7 +26,7 @@ type Plan struct {
 	byPath    map[string]*Package   // by the decoded path that a client will ask for
 	roots     map[string]bool       // names that the manifests want
 	overrides map[string][]byte
-	minAge    int64
+	minAge    time.Duration
 	Unpinned  []string // manifests that want packages and have no lockfile
 }
 
@@ -72,7 +73,7 @@ func (p *Plan) Read(tree *intake.Tree, src pipeline.NpmSource, pin evidence.Pin,
 		return err
 	}
 	src.Dir = dir
-	p.minAge = max(p.minAge, int64(src.MinAge))
+	p.minAge = max(p.minAge, src.MinAge)
 	r := &reader{tree: tree, conf: conf, src: src, pin: pin, plan: p}
 	if err := r.override(); err != nil {
 		return err

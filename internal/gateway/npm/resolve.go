@@ -165,7 +165,7 @@ func (v *View) keep(name, version string, raw json.RawMessage, times map[string]
 	if json.Unmarshal(raw, &doc) != nil || doc.Name != name || doc.Version != version {
 		return false
 	}
-	p := &Package{Name: name, Version: version, Pin: evidence.PinMade, Scripts: doc.HasInstallScript, MinAge: time.Duration(v.plan.minAge)}
+	p := &Package{Name: name, Version: version, Pin: evidence.PinMade, Scripts: doc.HasInstallScript, MinAge: v.plan.minAge}
 	if p.MinAge > 0 && oldEnough(p, times[version], v.s.now()) != nil {
 		return false
 	}

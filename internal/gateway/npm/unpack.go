@@ -41,7 +41,7 @@ func unpack(r io.Reader, dst string) error {
 	if err != nil {
 		return fault.Wrap(fault.Archive, "read the tarball", err)
 	}
-	u := &unpacker{root: root, packed: packed, tr: tar.NewReader(&bounded{zr, packed, 0})}
+	u := &unpacker{root: root, tr: tar.NewReader(&bounded{zr, packed, 0})}
 	if err := u.run(); err != nil {
 		var f *fault.Error
 		if errors.As(err, &f) {
@@ -87,11 +87,10 @@ func (b *bounded) Read(p []byte) (int, error) {
 }
 
 type unpacker struct {
-	root   *os.Root
-	packed *counter
-	tr     *tar.Reader
-	count  int
-	files  int
+	root  *os.Root
+	tr    *tar.Reader
+	count int
+	files int
 }
 
 func (u *unpacker) run() error {

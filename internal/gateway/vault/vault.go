@@ -40,7 +40,6 @@ type Entry struct {
 	Size      int64         `json:"size"`
 	Sum       string        `json:"sum"`                 // checksum in the ecosystem's own form
 	URI       string        `json:"uri"`                 // where it came from, without credentials
-	Published time.Time     `json:"published,omitzero"`  // the upstream's claim
 	FirstSeen time.Time     `json:"first_seen,omitzero"` // our own clock
 	Proof     string        `json:"proof,omitempty"`     // what else vouched for it: the checksum database's name
 }
