@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -139,8 +140,12 @@ func failureProblem(f *conductor.Failure) *problem {
 		p.Exit = exit
 	}
 	if f.Err != nil {
-		if q := explainRooms(f.Err); q != nil {
-			p.Exit, p.What, p.Where, p.Snippet, p.Also = q.Exit, q.What, q.Where, q.Snippet, q.Also
+		var q *problem
+		if !errors.As(f.Err, &q) {
+			q = explainRooms(f.Err)
+		}
+		if q != nil {
+			p.Code, p.Exit, p.What, p.Where, p.Snippet, p.Also = q.Code, q.Exit, q.What, q.Where, q.Snippet, q.Also
 			if p.Next == "" {
 				p.Next = q.Next
 			}

@@ -50,6 +50,12 @@ func TestScripts(t *testing.T) {
 			}
 			return os.Symlink(facts, filepath.Join(state, "cache"))
 		},
+		Condition: func(name string) (bool, error) {
+			if name == "root" {
+				return os.Getuid() == 0, nil
+			}
+			return false, fmt.Errorf("no condition %q", name)
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"json":      cmdJSON,
 			"status":    cmdStatus,

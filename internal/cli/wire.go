@@ -88,6 +88,10 @@ func zoneEnv(set toolchain.Set) []string {
 		"npm_config_update_notifier=false",
 		"npm_config_audit=false",
 		"npm_config_fund=false",
+		// .git is shown read-only, and belongs to whoever made the checkout.
+		"GIT_CONFIG_COUNT=1",
+		"GIT_CONFIG_KEY_0=safe.directory",
+		"GIT_CONFIG_VALUE_0=*",
 	}, set.Env...)
 }
 

@@ -37,6 +37,9 @@ func (r *Request) denials(res sandbox.Result, out Outcome) []evidence.Denial {
 		d := &all[i]
 		d.ID = fmt.Sprintf("D-exec-%d", i+1)
 		d.Stage, d.Zone = "exec", r.Zone
+		if d.Do == "" || strings.HasPrefix(d.Do, "sallyport why") { // nothing of exec is kept to be asked about
+			d.Do = remedy(d.Class)
+		}
 		if d.Time.IsZero() {
 			d.Time = time.Now()
 		}
@@ -45,6 +48,17 @@ func (r *Request) denials(res sandbox.Result, out Outcome) []evidence.Denial {
 		}
 	}
 	return all
+}
+
+// remedy is the narrowest way to what was refused.
+func remedy(class string) string {
+	switch class {
+	case "package":
+		return "add it to the project, so that the lockfile names it: npm install --package-lock-only, or go get"
+	case "net":
+		return "make it a dependency that the lockfile names; what is no package, commit or fetch by digest before"
+	}
+	return ""
 }
 
 // verdict does not pretend to know: only a command that ended well rules a
@@ -63,7 +77,6 @@ func (r *Request) blocked(b sandbox.Blocked) evidence.Denial {
 		d.Why = fmt.Sprintf("%s has no network", r.Zone)
 		if r.Zone == boundary.Fetch {
 			d.Why = "the gateway is the only road out of fetch, and gives what a lockfile names"
-			d.Do = "name the package in the lockfile, or fetch the file before and commit its digest"
 		} else {
 			d.Do = "fetch it in the fetch zone: sallyport exec --zone fetch -- COMMAND"
 		}
