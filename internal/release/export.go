@@ -58,6 +58,9 @@ func (r *Releaser) writeBundles(dir string, items []*item) error {
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return fmt.Errorf("write bundles: %w", err)
 	}
+	if err := sweep(parent); err != nil {
+		return fmt.Errorf("write bundles: %w", err)
+	}
 	temp, err := os.MkdirTemp(parent, tempPrefix+"*")
 	if err != nil {
 		return fmt.Errorf("write bundles: %w", err)

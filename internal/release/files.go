@@ -5,9 +5,27 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 const tempPrefix = ".tmp-"
+
+// sweep removes what a crash has left half-written in a directory. The caller
+// holds the lock of the project, so nobody is writing there now.
+func sweep(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), tempPrefix) {
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
 
 // writeFile writes a file that is there whole or not at all, also after a crash.
 func writeFile(path string, data []byte) error {

@@ -126,14 +126,8 @@ func (l *layout) prepare() error {
 		return fmt.Errorf("lock: %w", err)
 	}
 	for _, d := range []string{l.dir, filepath.Join(l.dir, "blobs", "sha256")} {
-		left, err := filepath.Glob(filepath.Join(escapeGlob(d), tempPrefix+"*"))
-		if err != nil {
+		if err := sweep(d); err != nil {
 			return err
-		}
-		for _, f := range left {
-			if err := os.Remove(f); err != nil {
-				return err
-			}
 		}
 	}
 	if _, err := os.Lstat(filepath.Join(l.dir, ocispec.ImageLayoutFile)); errors.Is(err, fs.ErrNotExist) {
@@ -143,10 +137,6 @@ func (l *layout) prepare() error {
 		}
 	}
 	return l.index.load(filepath.Join(l.dir, ocispec.ImageIndexFile))
-}
-
-func escapeGlob(dir string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
 }
 
 // close gives up the lock.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -438,6 +439,15 @@ func TestCrash(t *testing.T) {
 		nothingUnsigned(t, r, name)
 		release(t, r, goodRun(t), 2)
 		nothingUnsigned(t, r, name+", again")
+		err = filepath.WalkDir(filepath.Join(dir, "release"), func(path string, _ fs.DirEntry, err error) error {
+			if strings.HasPrefix(filepath.Base(path), tempPrefix) {
+				t.Errorf("a crash at %s has left %s behind", name, path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := r.log.Close(); err != nil {
 			t.Fatal(err)
 		}

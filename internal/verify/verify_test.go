@@ -457,6 +457,42 @@ func FuzzBundle(f *testing.F) {
 	})
 }
 
+// A layout whose index and manifest somebody else wrote passes only as the one
+// that was released.
+func FuzzLayout(f *testing.F) {
+	w := theWorld(f)
+	a := w.promotion.Artifacts[0]
+	real := filepath.Join(w.promotion.Layout, "blobs")
+	index, err := os.ReadFile(filepath.Join(w.promotion.Layout, "index.json"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(index, a.Tag)
+	f.Add([]byte(`{"manifests":[{"digest":"sha256:../../x"}]}`), "")
+	f.Fuzz(func(t *testing.T, index []byte, tag string) {
+		if strings.ContainsAny(tag, "/:\x00") {
+			return
+		}
+		dir := filepath.Join(t.TempDir(), "l")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(real, filepath.Join(dir, "blobs")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "index.json"), index, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Check(t.Context(), Request{Artifact: dir + ":" + tag, TrustedRootJSON: w.authority.TrustedRoot()})
+		if err != nil || r.Outcome == Failed {
+			return
+		}
+		if r.Digest != a.Digest.String() && r.Digest != w.promotion.Artifacts[1].Digest.String() {
+			t.Fatalf("%s passed", r.Digest)
+		}
+	})
+}
+
 func BenchmarkCheck(b *testing.B) {
 	w := theWorld(b)
 	for b.Loop() {
