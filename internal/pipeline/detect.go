@@ -29,13 +29,22 @@ func Detect(root string, o Options) (*Pipeline, error) {
 		return nil, err
 	}
 	if len(d.mods) == 0 && len(d.packages) == 0 {
-		return nil, &Error{
-			Code: "E-PROJECT-NONE", File: root,
-			Msg:  "no project is found here: no go.mod, go.work or package.json" + d.ignored(),
-			Hint: "name another directory, or write a " + FileName,
-		}
+		return nil, d.none()
 	}
 	return d.pipeline(filepath.Base(root)), nil
+}
+
+// none says that nothing was found, and what comes nearest.
+func (d *detector) none() error {
+	e := &Error{
+		Code: "E-PROJECT-NONE", File: ".",
+		Msg:  "no project is found here: no go.mod, go.work or package.json" + d.ignored(),
+		Hint: "name another directory, or write a " + FileName,
+	}
+	if slices.ContainsFunc(d.tree.list("."), func(e entry) bool { return e.file && path.Ext(e.name) == ".go" }) {
+		e.Msg, e.Hint = "there are Go files, but no go.mod", "go mod init NAME && go mod tidy"
+	}
+	return e
 }
 
 // detector gathers what the default pipeline is made from.
