@@ -199,7 +199,7 @@ func (s *Sandbox) Close() error {
 		}
 	}
 	for _, z := range zones {
-		<-z.gone
+		z.wait()
 	}
 	s.spawner.close()
 	for _, f := range s.maps {

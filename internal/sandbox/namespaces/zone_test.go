@@ -337,6 +337,7 @@ func TestZoneEndsWithItsLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := z.start(p, s.level()); err != nil {
+		z.discard()
 		t.Fatal(err)
 	}
 	if err := z.control.Close(); err != nil {
