@@ -3,6 +3,7 @@ package conductor
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/sallyport/sallyport/internal/boundary"
@@ -55,21 +56,77 @@ func (d *denials) add(one evidence.Denial) {
 func (d *denials) blocked(s *pipeline.Stage, seen []sandbox.Blocked) {
 	for _, b := range seen {
 		one := evidence.Denial{
-			ID: fmt.Sprintf("D-%s-%d", d.run.rec.run.ID, d.next()), Class: b.What, Stage: s.Name, Zone: s.Zone, Process: harmless([]byte(b.Process)),
-			Target: harmless([]byte(b.Target)), Rule: boundary.SP3, Why: s.Zone.String() + " does not have it", Time: d.run.now(), Count: b.Count,
+			ID: d.id(), Class: b.What, Stage: s.Name, Zone: s.Zone, Process: chain(b.Process), Target: harmless([]byte(b.Target)),
+			Rule: boundary.SP3, Why: s.Zone.String() + " does not have it", Where: whereOf(s), Time: d.run.now(), Count: b.Count,
 		}
-		if b.What == "connect" {
-			one.Class, one.Why = "net", s.Zone.String()+" has no network"
-			one.Do = "make what it fetches a dependency that the lockfile names: then fetch brings it, by digest"
-			if s.Zone == boundary.Test {
-				one.Do = "sallyport run --without " + s.Name + "   # recorded; or skip the tests that need the network when CI is set"
-			}
-		}
-		if s.Line > 0 {
-			one.Where = fmt.Sprintf("%s:%d", pipeline.FileName, s.Line)
+		switch b.What {
+		case "connect", "lookup", "send", "bind":
+			one.Class, one.Why, one.Do = "net", s.Zone.String()+" has no network", d.mend(s)
 		}
 		d.add(one)
 	}
+}
+
+func (d *denials) id() string { return fmt.Sprintf("D-%s-%d", d.run.rec.run.ID, d.next()) }
+
+func whereOf(s *pipeline.Stage) string {
+	if s.Line == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d", pipeline.FileName, s.Line)
+}
+
+// mend is what to do about a stage that wants the network.
+func (d *denials) mend(s *pipeline.Stage) string {
+	if s.Zone == boundary.Test {
+		return "sallyport run --without " + s.Name + "   # recorded; or let the tests skip what needs the network when CI is set"
+	}
+	return "make what it wants a dependency that the lockfile names: then fetch brings it, by digest"
+}
+
+// chain is a process and its parents without the shell of ours at its head.
+func chain(process string) string {
+	if rest, ok := strings.CutPrefix(process, "/bin/sh -c "); ok && strings.HasPrefix(rest, script[:10]) || strings.HasPrefix(rest, "umask ") {
+		if _, after, ok := strings.Cut(process, " > "); ok {
+			process = after
+		}
+	}
+	return harmless([]byte(process))
+}
+
+// offline records what package managers say that they would have fetched. They
+// are told to be offline and do not even try, so the sandbox sees nothing. What
+// a stage prints is a hint for people and changes nothing else.
+func (d *denials) offline(s *pipeline.Stage, tail []string) {
+	if s.Zone == boundary.Fetch {
+		return
+	}
+	for _, line := range tail {
+		target, ok := wanted(line)
+		if !ok {
+			continue
+		}
+		d.add(evidence.Denial{
+			ID: d.id(), Class: "package", Stage: s.Name, Zone: s.Zone, Target: target, Package: target, Rule: boundary.SP3,
+			Why: s.Zone.String() + " has no network, and fetch did not bring it", Where: whereOf(s), Do: d.mend(s), Time: d.run.now(), Count: 1,
+		})
+		return
+	}
+}
+
+// wanted finds the package that a line of go or npm says cannot be had.
+func wanted(line string) (string, bool) {
+	if before, _, ok := strings.Cut(line, ": module lookup disabled by GOPROXY=off"); ok {
+		fields := strings.Fields(before)
+		if len(fields) == 0 {
+			return "", false
+		}
+		return strings.Trim(fields[len(fields)-1], `":,`), true
+	}
+	if strings.Contains(line, "ENOTCACHED") || strings.Contains(line, "cache mode is 'only-if-cached'") {
+		return "a package that is not in npm's cache", true
+	}
+	return "", false
 }
 
 // judge says of the refusals of a stage whether they caused its end. A refusal

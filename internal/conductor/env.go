@@ -73,7 +73,7 @@ func environ(s *pipeline.Stage, tools toolchain.Set, road []string, v variant) [
 		"GOCACHE":     path.Join(sandbox.Temp, "go-build"),
 		"GOENV":       "off",
 		"GOTELEMETRY": "off",
-		"GOTOOLCHAIN": "local",
+		"GOTOOLCHAIN": "local", // but see withToolchain
 
 		"npm_config_cache":           path.Join(box, "npm"),
 		"npm_config_update_notifier": "false",
@@ -87,7 +87,7 @@ func environ(s *pipeline.Stage, tools toolchain.Set, road []string, v variant) [
 		env["GOMAXPROCS"] = fmt.Sprint(int(v.CPUs))
 	}
 	if s.Zone != boundary.Fetch {
-		env["GOPROXY"], env["GOSUMDB"], env["GOFLAGS"] = "off", "off", "-buildvcs=false"
+		env["GOPROXY"], env["GOSUMDB"] = "off", "off"
 		env["npm_config_offline"] = "true"
 	}
 	maps.Copy(env, s.Env)
@@ -98,6 +98,15 @@ func environ(s *pipeline.Stage, tools toolchain.Set, road []string, v variant) [
 		out = append(out, k+"="+env[k])
 	}
 	return out
+}
+
+// withToolchain lets go use the release that the project asks for, which fetch
+// has brought into the module cache.
+func withToolchain(road []string, release string) []string {
+	if release == "" || len(road) > 0 {
+		return road
+	}
+	return []string{"GOTOOLCHAIN=auto"}
 }
 
 func set(env map[string]string, pairs []string) {

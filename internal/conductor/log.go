@@ -29,6 +29,8 @@ type stageLog struct {
 	left   int64
 	err    error
 	tail   []string
+	lines  int    // kept so far
+	marked []mark // earlier lines that look like what went wrong
 	tell   func(string)
 	told   time.Time
 	newest string      // not told yet
@@ -125,7 +127,30 @@ func (l *stageLog) late() {
 	}
 }
 
+// mark is a line that stands out, and where it is.
+type mark struct {
+	line int
+	text string
+}
+
+// maxMarked is how many lines that stand out are shown before the last ones.
+const maxMarked = 12
+
+// standsOut tells of a line that it probably says what went wrong: in the output
+// of a hundred tests the last lines seldom do.
+func standsOut(s string) bool {
+	for _, sign := range []string{"--- FAIL", "panic:", "error:", "Error:", "npm ERR!", "npm error", "not ok ", "GOPROXY=off", "undefined:", "cannot find"} {
+		if strings.Contains(s, sign) {
+			return true
+		}
+	}
+	return strings.HasPrefix(s, "FAIL\t")
+}
+
 func (l *stageLog) keep(text string) {
+	if l.lines++; len(l.marked) < maxMarked && standsOut(text) {
+		l.marked = append(l.marked, mark{l.lines, text})
+	}
 	l.tail = append(l.tail, text)
 	if len(l.tail) > 2*tailSize {
 		l.tail = append(l.tail[:0], l.tail[len(l.tail)-tailSize:]...)
@@ -142,7 +167,8 @@ func (l *stageLog) keep(text string) {
 	}
 }
 
-// finish writes what is left and returns the last lines.
+// finish writes what is left and returns the last lines, after those that stood
+// out before them.
 func (l *stageLog) finish() ([]string, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -152,7 +178,17 @@ func (l *stageLog) finish() ([]string, error) {
 	if l.newest = ""; l.timer != nil {
 		l.timer.Stop()
 	}
-	return l.tail[max(0, len(l.tail)-tailSize):], l.err
+	tail := l.tail[max(0, len(l.tail)-tailSize):]
+	var out []string
+	for _, m := range l.marked {
+		if m.line <= l.lines-len(tail) {
+			out = append(out, m.text)
+		}
+	}
+	if len(out) > 0 {
+		out = append(out, "...")
+	}
+	return append(out, tail...), l.err
 }
 
 // harmless spells out what a terminal, a reader's eye or a CI system obeys.

@@ -173,6 +173,7 @@ func (r *run) stageFailed(ctx context.Context, j *job, tail []string, err error)
 		e.why = commandOf(tail) + e.why
 	}
 	if x != nil {
+		r.denials.offline(&j.stage, tail)
 		r.denials.judge(j.stage.Name, e.why)
 	}
 	return e
@@ -277,6 +278,7 @@ func (r *run) spec(j *job, id string, ws store.Workspace, road *gateway.Session)
 	if road != nil {
 		onRoad, listen = road.Env(gatewayPort), []int{gatewayPort}
 	}
+	onRoad = withToolchain(onRoad, r.plan.allow.Toolchain())
 	spec := sandbox.Spec{
 		Zone: s.Zone, Identity: id, Require: r.req.Require,
 		Args: args(s, j.variant), Env: environ(s, r.tools, onRoad, j.variant), Dir: path.Join(j.variant.box(), srcDir, s.Dir),

@@ -380,3 +380,25 @@ func readAll(ctx context.Context, l *ledger.Log, out *[]ledger.Entry) error {
 	}
 	return nil
 }
+
+func TestRemovalsAreHandedOn(t *testing.T) {
+	w := newWorld(t)
+	files := shell(`  fetch: { run: [mkdir -p dep/a dep/b, echo 1 >dep/a/x, echo 1 >dep/b/y, echo 1 >dep/z], keep: [dep] }
+  generate: { from: [fetch], run: [rm -r dep/a dep/z, mkdir dep/a, echo 2 >dep/a/new, chmod 555 dep/a], keep: [dep] }
+  build: { from: [generate], run: [find dep -type f | sort >out, cat out], out: { a: out, all: dep } }
+  verify: { from: [build], check: [{ rebuild: all }] }
+`)
+	out := w.pass(Request{Source: w.project(files)})
+	if got := w.log(out, "build"); !strings.Contains(got, "\ndep/a/new\ndep/b/y\n") || strings.Contains(got, "dep/a/x") || strings.Contains(got, "dep/z") {
+		t.Errorf("build sees %s", got)
+	}
+	if !out.Run.Rebuilds[0].Identical {
+		t.Errorf("rebuild %+v", out.Run.Rebuilds)
+	}
+	again := w.pass(Request{Source: w.project(files), NoCache: true})
+	for i, a := range again.Run.Artifacts {
+		if a.Digest != out.Run.Artifacts[i].Digest {
+			t.Errorf("artifact %s is %s, then %s", a.Name, out.Run.Artifacts[i].Digest, a.Digest)
+		}
+	}
+}

@@ -229,3 +229,27 @@ func TestSegment(t *testing.T) {
 		}
 	}
 }
+
+func TestTailShowsWhatStoodOut(t *testing.T) {
+	_, tail, _ := logged(t, "--- FAIL: TestA (0.00s)\n", strings.Repeat("ok\n", 100), "FAIL\n")
+	if tail[0] != "--- FAIL: TestA (0.00s)" || tail[1] != "..." || tail[len(tail)-1] != "FAIL" {
+		t.Errorf("tail %q", tail)
+	}
+}
+
+func TestWanted(t *testing.T) {
+	for line, want := range map[string]string{
+		`	"Error": "m.example/x@v1.0.0: module lookup disabled by GOPROXY=off"`: "m.example/x@v1.0.0",
+		"go: m.example/y@v2.0.0: module lookup disabled by GOPROXY=off":         "m.example/y@v2.0.0",
+		"npm error code ENOTCACHED":                                             "a package that is not in npm's cache",
+		": module lookup disabled by GOPROXY=off":                               "",
+		"ok": "",
+	} {
+		if got, _ := wanted(line); got != want {
+			t.Errorf("%s: %q", line, got)
+		}
+	}
+	if got := chain("/bin/sh -c " + script + " sallyport x > sh -c x > node"); got != "sh -c x > node" {
+		t.Errorf("chain %q", got)
+	}
+}
