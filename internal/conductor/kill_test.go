@@ -139,6 +139,10 @@ func TestRecoverLeavesTheLivingAlone(t *testing.T) {
 	runs := t.TempDir()
 	alive, err := newRecord(runs, time.Now())
 	must(t, err)
+	judged, err := newRecord(runs, time.Now())
+	must(t, err)
+	judged.update(func(e *evidence.Run) { e.State = evidence.Success })
+	judged.lock.Close()
 	dead, err := newRecord(runs, time.Now())
 	must(t, err)
 	dead.update(func(e *evidence.Run) { e.Stages = []evidence.Stage{{Name: "build", State: evidence.Running}} })
@@ -146,6 +150,9 @@ func TestRecoverLeavesTheLivingAlone(t *testing.T) {
 	must(t, Recover(runs))
 	if o, _ := Load(runs, alive.run.ID); o.Run.State != evidence.Running {
 		t.Errorf("the living run: %s", o.Run.State)
+	}
+	if o, _ := Load(runs, judged.run.ID); o.Run.State != evidence.Failed || o.Result != Failed {
+		t.Errorf("the run that died after its verdict: %s, %s", o.Run.State, o.Result)
 	}
 	o, err := Load(runs, dead.run.ID)
 	must(t, err)

@@ -215,7 +215,9 @@ func recoverOne(path string) error {
 	if err != nil {
 		run = &evidence.Run{ID: filepath.Base(dir)} // it died before its first record
 	}
-	if run.State == evidence.Running || run.State == "" {
+	// Without an outcome the run did not end, whatever its evidence said by then:
+	// it may have died between the verdict and the release.
+	if _, err := os.Lstat(filepath.Join(dir, "outcome.json")); isMissing(err) {
 		interrupt(run)
 		out := Record{Schema: RecordSchema, Result: Failed, Failure: &Failure{Code: CodeInterrupted, Result: Failed, Reason: run.Reason, Next: "run the same again: finished stages are remembered"}}
 		err = errors.Join(writeJSON(filepath.Join(dir, "outcome.json"), out, false), writeJSON(filepath.Join(dir, "run.json"), run, false))
