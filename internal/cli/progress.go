@@ -79,7 +79,7 @@ func (p *progress) start(name string, zone boundary.Zone) {
 	p.update(func() {
 		p.running = append(p.running, &stageRow{name: name, zone: zone, started: p.now()})
 		if !p.live {
-			p.print(fmt.Sprintf("  %-10s started", name))
+			p.print(fmt.Sprintf("   %-14s started", name))
 		}
 	})
 }
@@ -122,7 +122,7 @@ func (p *progress) ended(s evidence.Stage) string {
 	case s.Cached:
 		took = "unchanged, not run again"
 	}
-	line := fmt.Sprintf("%s %-10s %s", mark, clean(s.Name), p.words.paint(dim, took))
+	line := fmt.Sprintf("%s %-14s %s", mark, clean(s.Name), p.words.paint(dim, took))
 	if s.Reason != "" {
 		line += "  " + clean(s.Reason)
 	}
@@ -167,7 +167,7 @@ func (p *progress) draw() {
 	width := p.width()
 	var b strings.Builder
 	for _, r := range p.running {
-		fmt.Fprintf(&b, ".. %-10s %s\n", clean(r.name), p.words.paint(dim, seconds(p.now().Sub(r.started))))
+		fmt.Fprintf(&b, ".. %-14s %s\n", clean(r.name), p.words.paint(dim, seconds(p.now().Sub(r.started))))
 		p.drawn++
 		if r.step != "" {
 			b.WriteString(p.words.paint(dim, cut("   "+clean(r.step), width-1)) + "\n")

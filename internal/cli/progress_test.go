@@ -24,7 +24,7 @@ func TestProgressInPlainLines(t *testing.T) {
 	p.step("build", "go build ./...")
 	p.end("build", &evidence.Stage{Name: "build", State: evidence.Failed, Reason: "exit code 2\x1b[2J"})
 	p.close()
-	want := "  build      started\nNO build      0.00 s  exit code 2\\u001b[2J\n"
+	want := "   build          started\nNO build          0.00 s  exit code 2\\u001b[2J\n"
 	if out.String() != want {
 		t.Errorf("got  %q\nwant %q", out, want)
 	}
@@ -36,9 +36,9 @@ func TestProgressDrawsOverWhatRuns(t *testing.T) {
 	p.step("build", "go build -trimpath -o dist/shop ./cmd/shop")
 	p.end("build", &evidence.Stage{Name: "build", State: evidence.Success, Cached: true})
 	p.close()
-	want := ".. build      1.0 s\n" +
-		"\x1b[1A\x1b[J.. build      2.0 s\n   go build -trimpath -o dis…\n" +
-		"\x1b[2A\x1b[Jok build      unchanged, not run again\n"
+	want := ".. build          1.0 s\n" +
+		"\x1b[1A\x1b[J.. build          2.0 s\n   go build -trimpath -o dis…\n" +
+		"\x1b[2A\x1b[Jok build          unchanged, not run again\n"
 	if out.String() != want {
 		t.Errorf("got  %q\nwant %q", out, want)
 	}
