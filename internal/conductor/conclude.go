@@ -91,9 +91,7 @@ func (r *run) judge(out *Outcome) ([]gate.Verdict, error) {
 			"artifact": a.Name, "policy": d.Policy.Name, "passed": fmt.Sprint(d.Passed)}})
 	}
 	if len(refused) > 0 {
-		err := &denied{refused}
-		r.rec.update(func(e *evidence.Run) { e.State, e.Reason = evidence.Refused, err.Error() })
-		return nil, err
+		return nil, &denied{refused}
 	}
 	return verdicts, nil
 }

@@ -64,6 +64,13 @@ func upper(t testing.TB, s *Store, files map[string]string) string {
 	return dir
 }
 
+func overwrite(t testing.TB, path string, b []byte) {
+	t.Helper()
+	if err := errors.Join(os.Chmod(path, 0o644), os.WriteFile(path, b, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func names(entries []Entry) string {
 	var out []string
 	for _, e := range entries {
@@ -89,9 +96,7 @@ func TestBlob(t *testing.T) {
 	if _, err := s.OpenBlob(digest.OfString("other")); !errors.Is(err, ErrNotFound) {
 		t.Errorf("open of what is not there: %v", err)
 	}
-	if err := os.WriteFile(s.blobPath(d), []byte("byteZ"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	overwrite(t, s.blobPath(d), []byte("byteZ"))
 	if _, err := reopen(t, s).OpenBlob(d); !errors.Is(err, ErrTampered) {
 		t.Errorf("open of changed bytes: %v", err)
 	}
@@ -112,7 +117,7 @@ func TestRecord(t *testing.T) {
 	p := s.recordPath("memo", key)
 	b, _ := os.ReadFile(p)
 	b[len(b)-1] = ']'
-	os.WriteFile(p, b, 0o644)
+	overwrite(t, p, b)
 	if _, err := s.Record("memo", key); !errors.Is(err, ErrTampered) {
 		t.Errorf("changed record: %v", err)
 	}
