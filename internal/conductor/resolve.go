@@ -62,7 +62,9 @@ func (r *run) makeLockfiles(ctx context.Context, lacking []root) error {
 	r.rec.update(func(e *evidence.Run) {
 		e.Stages = append([]evidence.Stage{{Name: lockStage, Zone: s.Zone, State: evidence.Skipped}}, e.Stages...)
 	})
-	res, err := r.runStage(ctx, &job{stage: s, layers: r.plan.base(), resolve: true})
+	j := r.job(s)
+	j.resolve = true
+	res, err := r.runStage(ctx, j)
 	if err != nil {
 		return err
 	}
