@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,9 +30,13 @@ func (s *Store) Merge(ctx context.Context, layers []digest.Digest, sub string) (
 		if err := s.Check(ctx, layer); err != nil {
 			return nil, err
 		}
-		entries, err := s.Manifest(layer)
+		b, err := s.manifest(layer)
 		if err != nil {
 			return nil, err
+		}
+		entries, err := m.relevant(b)
+		if err != nil {
+			return nil, fmt.Errorf("tree %s: %w: %w", layer, err, ErrTampered)
 		}
 		m.add(layer, entries)
 		if m.closed {
@@ -49,6 +54,49 @@ type merger struct {
 	hides  map[string]bool // hides everything below it in lower layers
 	closed bool            // something above sub hides all lower layers
 	out    []Located
+}
+
+// relevant parses the entries above and below sub alone: a layer can have a
+// hundred thousand, and an artifact is mostly one file.
+func (m *merger) relevant(b []byte) ([]Entry, error) {
+	if m.sub == "." {
+		return parse(b)
+	}
+	rest, _ := bytes.CutPrefix(b, []byte(manifestHead))
+	var out []Entry
+	for line := range bytes.Lines(rest) {
+		p := pathOf(line)
+		if !bytes.HasPrefix(p, []byte(m.sub)) && !bytes.HasPrefix([]byte(m.sub), p) {
+			continue
+		}
+		e, err := parseLine(string(bytes.TrimSuffix(line, []byte{'\n'})))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// pathOf finds the path in a line of a manifest without parsing it.
+func pathOf(line []byte) []byte {
+	line = bytes.TrimSuffix(line, []byte{'\n'})
+	if len(line) < 3 {
+		return nil
+	}
+	p := line[2:]
+	switch Kind(line[0]) {
+	case File, Executable:
+		if i := bytes.IndexByte(p, ' '); i >= 0 && len(p) > i+2*digest.Size+2 {
+			return p[i+2*digest.Size+2:]
+		}
+		return nil
+	case Link:
+		if i := bytes.IndexByte(p, 0); i >= 0 {
+			return p[:i]
+		}
+	}
+	return p
 }
 
 func (m *merger) add(layer digest.Digest, entries []Entry) {

@@ -502,6 +502,102 @@ func TestMergeAndPack(t *testing.T) {
 	}
 }
 
+func TestPathOf(t *testing.T) {
+	var b bytes.Buffer
+	entries := []Entry{{Path: "a", Kind: Dir}, {Path: "a/b c", Kind: Executable, Size: 3, Digest: digest.OfString("b")}, {Path: "a/l", Kind: Link, Target: "b"}, {Path: "o", Kind: Opaque}, {Path: "w", Kind: Whiteout}}
+	encode(&b, entries)
+	i := 0
+	for line := range bytes.Lines(b.Bytes()[len(manifestHead):]) {
+		if got := string(pathOf(line)); got != entries[i].Path {
+			t.Errorf("%q: %q", line, got)
+		}
+		i++
+	}
+}
+
+func TestExport(t *testing.T) {
+	s := open(t)
+	up := upper(t, s, map[string]string{"src/d/a": "A", "src/d/run": "#!"})
+	os.Chmod(filepath.Join(up, "src/d/run"), 0o755)
+	os.Symlink("a", filepath.Join(up, "src/d/l"))
+	tree, err := s.Adopt(t.Context(), AdoptSpec{Upper: up, Paths: []string{"src"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dst := filepath.Join(t.TempDir(), "out")
+	if err := s.Export(t.Context(), []digest.Digest{tree.Digest}, "src", dst); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(filepath.Join(dst, "d/l")); err != nil || string(b) != "A" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if st, err := os.Stat(filepath.Join(dst, "d/run")); err != nil || st.Mode() != 0o755 {
+		t.Errorf("%v, %v", st, err)
+	}
+}
+
+func TestWorkspace(t *testing.T) {
+	s := open(t)
+	w, err := s.Workspace("Build/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []string{w.Upper, w.Work} {
+		if st, err := os.Stat(d); err != nil || !st.IsDir() || filepath.Dir(d) != w.Dir {
+			t.Errorf("%s: %v", d, err)
+		}
+	}
+	if s.Room() <= 0 || s.Dir() == "" {
+		t.Error("no room")
+	}
+}
+
+func TestAdoptReadsWhatItsOwnerMayNot(t *testing.T) {
+	s := open(t)
+	up := upper(t, s, map[string]string{"out/d/a": "A", "out/f": "F"})
+	os.Chmod(filepath.Join(up, "out/f"), 0)
+	os.Chmod(filepath.Join(up, "out/d"), 0)
+	os.Chmod(filepath.Join(up, "out"), 0o100)
+	tree, err := s.Adopt(t.Context(), AdoptSpec{Upper: up, Paths: []string{"out"}})
+	if err != nil || tree.Entries != 4 {
+		t.Errorf("%+v, %v", tree, err)
+	}
+}
+
+func TestOpenRefusesWhatIsNoFile(t *testing.T) {
+	s := open(t)
+	if _, err := s.Open(Located{Entry: Entry{Path: "x", Kind: Link}}); err == nil {
+		t.Error("a link was opened")
+	}
+	if err := s.Check(t.Context(), digest.OfString("x")); !errors.Is(err, ErrNotFound) {
+		t.Errorf("check of nothing: %v", err)
+	}
+	if err := RemoveTree(filepath.Join(t.TempDir(), "a/b/c")); err != nil {
+		t.Errorf("remove of nothing: %v", err)
+	}
+}
+
+func TestTamperedFileIsSeenWhileItIsRead(t *testing.T) {
+	s := open(t)
+	tree, err := s.Adopt(t.Context(), AdoptSpec{Upper: upper(t, s, map[string]string{"out": "x"}), Paths: []string{"out"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := s.Merge(t.Context(), []digest.Digest{tree.Digest}, "out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.WriteFile(filepath.Join(s.TreePath(tree.Digest), "out"), []byte("y"), 0o644)
+	f, err := s.Open(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := io.ReadAll(f); !errors.Is(err, ErrTampered) {
+		t.Errorf("read: %v", err)
+	}
+}
+
 func TestPackRefusesLinksThatLeadOut(t *testing.T) {
 	s := open(t)
 	up := upper(t, s, map[string]string{"src/d/a": "", "src/secret": ""})

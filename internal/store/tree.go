@@ -43,6 +43,19 @@ func (s *Store) HasTree(d digest.Digest) bool {
 
 // Manifest returns the entries of a tree in the order of their paths.
 func (s *Store) Manifest(d digest.Digest) ([]Entry, error) {
+	b, err := s.manifest(d)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("tree %s: %w: %w", d, err, ErrTampered)
+	}
+	return entries, nil
+}
+
+// manifest reads the manifest of a tree and compares it with the tree's name.
+func (s *Store) manifest(d digest.Digest) ([]byte, error) {
 	b, err := readBounded(filepath.Join(s.treeDir(d), "manifest"), maxManifest)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("tree %s: %w", d, ErrNotFound)
@@ -53,11 +66,7 @@ func (s *Store) Manifest(d digest.Digest) ([]Entry, error) {
 	if digest.Of(b) != d {
 		return nil, fmt.Errorf("manifest of tree %s: %w", d, ErrTampered)
 	}
-	entries, err := parse(b)
-	if err != nil {
-		return nil, fmt.Errorf("tree %s: %w: %w", d, err, ErrTampered)
-	}
-	return entries, nil
+	return b, nil
 }
 
 func readBounded(path string, limit int64) ([]byte, error) {
