@@ -141,7 +141,10 @@ func (d *denials) judge(stage, failure string) {
 			}
 			one.Verdict = "not the cause of a failure: the stage went on and ended well"
 			if failure != "" {
-				one.Verdict = fmt.Sprintf("likely the cause: %.1f s later the stage ended: %s", d.run.now().Sub(one.Time).Seconds(), failure)
+				one.Verdict = "likely the cause: the stage ended: " + failure
+				if after := d.run.now().Sub(one.Time).Seconds(); after > 0.1 {
+					one.Verdict = fmt.Sprintf("likely the cause: %.1f s later the stage ended: %s", after, failure)
+				}
 			}
 		}
 	})

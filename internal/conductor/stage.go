@@ -211,12 +211,7 @@ func (r *run) inZone(ctx context.Context, j *job, id string, ws store.Workspace,
 		}
 		return nil, fmt.Errorf("start zone: %w", err)
 	}
-	stopKill := context.AfterFunc(ctx, proc.Kill)
-	stopServe, stopCount := serve(ctx, road, proc.Listeners()), r.count(j.stage.Name, road)
-	ended, err := proc.Wait()
-	stopCount()
-	stopServe()
-	stopKill()
+	ended, err := r.attend(ctx, j, road, proc)
 	receipt := proc.Receipt()
 	r.log(ledger.Entry{Type: ledger.Receipt, Stage: j.stage.Name, Identity: id, Data: digestOfJSON(receipt), Facts: map[string]string{
 		"level": receipt.Level, "probes": fmt.Sprint(len(receipt.Probes)), "clean": fmt.Sprint(receipt.Clean())}})
@@ -238,6 +233,14 @@ func (r *run) inZone(ctx context.Context, j *job, id string, ws store.Workspace,
 		err = fmt.Errorf("zone: %w", &sandbox.NotIsolated{Wanted: r.rec.run.Isolation.Level, Got: receipt.Level, Probes: unclean(receipt)})
 	}
 	return res, err
+}
+
+// attend serves a zone until every process of it is gone.
+func (r *run) attend(ctx context.Context, j *job, road *gateway.Session, proc sandbox.Process) (sandbox.Result, error) {
+	defer context.AfterFunc(ctx, proc.Kill)()
+	defer serve(ctx, road, proc.Listeners())()
+	defer r.count(j.stage.Name, road)()
+	return proc.Wait()
 }
 
 func unclean(receipt evidence.Receipt) []evidence.Probe {
