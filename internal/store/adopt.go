@@ -21,6 +21,10 @@ type AdoptSpec struct {
 	Box    string   // where Upper was mounted inside: links to it stay inside
 	Links  []string // further absolute places that links may lead to: the read-only toolchains
 	Limits Limits
+
+	// Modified is the modification time of everything in the tree, in seconds of
+	// Unix time; zero: Epoch. It has no part in the tree's digest.
+	Modified int64
 }
 
 // Adopt makes a tree of the declared paths by renaming them out of the upper
@@ -43,7 +47,7 @@ func (s *Store) Adopt(ctx context.Context, a AdoptSpec) (Tree, error) {
 }
 
 func (s *Store) adopt(ctx context.Context, a AdoptSpec, staging string) (Tree, error) {
-	seal := &sealer{stage: a.Stage, owner: s.owner, allow: a.Links, box: a.Box}
+	seal := &sealer{stage: a.Stage, owner: s.owner, allow: a.Links, box: a.Box, modified: a.Modified}
 	root := filepath.Join(staging, "root")
 	if err := os.Mkdir(root, 0o755); err != nil {
 		return Tree{}, fmt.Errorf("adopt: %w", err)
@@ -124,8 +128,11 @@ func (s *sealer) takeOne(from, to int, p string) error {
 	defer func() { closeUnless(src, from); closeUnless(dst, to) }()
 	for i, part := range parts[:len(parts)-1] {
 		down, mark, err := s.descend(src, part, strings.Join(parts[:i+1], "/"))
-		if err != nil || down < 0 {
+		if err != nil {
 			return err
+		}
+		if down < 0 {
+			return s.gone(src, dst, parts[i:])
 		}
 		opaque = opaque || mark
 		closeUnless(src, from)
@@ -163,6 +170,30 @@ func (s *sealer) descend(dir int, name, rel string) (int, bool, error) {
 		return -1, false, s.refuse("tree.attribute", rel, err.Error())
 	}
 	return fd, mark, nil
+}
+
+// gone handles a declared path above which a name is missing: it was not
+// touched, or, where overlayfs marks the name as removed, it went with it.
+func (s *sealer) gone(src, dst int, rest []string) error {
+	var st unix.Stat_t
+	err := unix.Fstatat(src, rest[0], &st, unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != 0 {
+		return nil
+	}
+	at := dst
+	defer func() { closeUnless(at, dst) }()
+	for _, part := range rest[:len(rest)-1] {
+		down, err := makeDir(at, part)
+		if err != nil {
+			return err
+		}
+		closeUnless(at, dst)
+		at = down
+	}
+	if err := unix.Mknodat(at, rest[len(rest)-1], unix.S_IFCHR, 0); err != nil {
+		return fmt.Errorf("mark %+q as removed: %w", rest[len(rest)-1], err)
+	}
+	return nil
 }
 
 func makeDir(dir int, name string) (int, error) {

@@ -18,10 +18,19 @@ const stampTime = Epoch
 
 // sealer checks, normalises and hashes a tree that a zone left behind.
 type sealer struct {
-	stage string
-	owner Owner
-	allow []string // absolute link targets that lead to the zone's read-only toolchains
-	box   string   // what is mounted as the root of the tree, inside
+	stage    string
+	owner    Owner
+	allow    []string // absolute link targets that lead to the zone's read-only toolchains
+	box      string   // what is mounted as the root of the tree, inside
+	modified int64    // what times become; zero: stampTime
+}
+
+// time is what all modification times become, in seconds of Unix time.
+func (s *sealer) time() int64 {
+	if s.modified != 0 {
+		return s.modified
+	}
+	return stampTime
 }
 
 func (s *sealer) refuse(code, path, why string) error {
@@ -108,7 +117,7 @@ func (s *sealer) link(k *worker, dir int, rel, name string) error {
 	if why := s.linkOut(rel, target); why != "" {
 		return s.refuse("tree.link-out", rel, why)
 	}
-	ts := [2]unix.Timespec{{Sec: stampTime}, {Sec: stampTime}}
+	ts := [2]unix.Timespec{{Sec: s.time()}, {Sec: s.time()}}
 	if err := unix.UtimesNanoAt(dir, name, ts[:], unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return fmt.Errorf("settle %+q: %w", rel, err)
 	}
@@ -246,8 +255,8 @@ func (s *sealer) normalise(fd int, st *unix.Stat_t, mode uint32) error {
 		}
 		changed = true
 	}
-	if st.Mtim.Sec != stampTime || st.Mtim.Nsec != 0 {
-		if err := stamp(fd); err != nil {
+	if st.Mtim.Sec != s.time() || st.Mtim.Nsec != 0 {
+		if err := stamp(fd, s.time()); err != nil {
 			return err
 		}
 		changed = true
@@ -260,8 +269,8 @@ func (s *sealer) normalise(fd int, st *unix.Stat_t, mode uint32) error {
 
 // stamp sets the times of an open file: utimensat with no path, which x/sys
 // does not offer.
-func stamp(fd int) error {
-	ts := [2]unix.Timespec{{Sec: stampTime}, {Sec: stampTime}}
+func stamp(fd int, sec int64) error {
+	ts := [2]unix.Timespec{{Sec: sec}, {Sec: sec}}
 	_, _, e := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&ts[0])), 0, 0, 0)
 	if e != 0 {
 		return e

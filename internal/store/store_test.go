@@ -352,6 +352,22 @@ func TestAdoptKeepsMarksOfTheOverlay(t *testing.T) {
 	}
 }
 
+func TestAdoptKnowsWhatWentWithItsParent(t *testing.T) {
+	s := open(t)
+	up := upper(t, s, map[string]string{"src/other": "x"})
+	if err := unix.Mknod(filepath.Join(up, "src/web"), unix.S_IFCHR, 0); err != nil {
+		t.Skip("not run: needs whiteouts: ", err)
+	}
+	tree, err := s.Adopt(t.Context(), AdoptSpec{Stage: "generate", Upper: up, Paths: []string{"src/web/app/node_modules", "src/other/x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, _ := s.Manifest(tree.Digest)
+	if got, want := names(m), "d:src d:src/web d:src/web/app w:src/web/app/node_modules"; got != want {
+		t.Errorf("manifest %s, want %s", got, want)
+	}
+}
+
 func TestTamperedTree(t *testing.T) {
 	for name, harm := range map[string]func(root string) error{
 		"content": func(r string) error { return os.WriteFile(r+"/out/a", []byte("y"), 0o644) },
