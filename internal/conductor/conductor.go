@@ -98,11 +98,12 @@ type run struct {
 	rec    *record
 	events *events
 
-	plan    *plan
-	tools   toolchain.Set
-	denials *denials
-	outputs *outputs
-	sealed  *evidence.Run // as it is judged and signed; nothing changes it
+	plan      *plan
+	tools     toolchain.Set
+	denials   *denials
+	outputs   *outputs
+	standards standards
+	sealed    *evidence.Run // as it is judged and signed; nothing changes it
 }
 
 // Run takes a source through all zones. The Outcome is never nil once the run

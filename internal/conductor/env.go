@@ -70,7 +70,7 @@ func environ(s *pipeline.Stage, tools toolchain.Set, road []string, v variant) [
 
 		"GOPATH":      path.Join(box, "go"),
 		"GOMODCACHE":  path.Join(box, "go/mod"),
-		"GOCACHE":     path.Join(sandbox.Temp, "go-build"),
+		"GOCACHE":     path.Join(box, goCacheDir),
 		"GOENV":       "off",
 		"GOTELEMETRY": "off",
 		"GOTOOLCHAIN": "local", // but see withToolchain

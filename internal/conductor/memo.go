@@ -14,7 +14,6 @@ import (
 	"github.com/sallyport/sallyport/internal/digest"
 	"github.com/sallyport/sallyport/internal/evidence"
 	"github.com/sallyport/sallyport/internal/ledger"
-	"github.com/sallyport/sallyport/internal/pipeline"
 	"github.com/sallyport/sallyport/internal/sandbox"
 	"github.com/sallyport/sallyport/internal/store"
 )
@@ -52,7 +51,7 @@ func (r *run) key(j *job) digest.Digest {
 	in := inputs{
 		Schema: "sallyport/stage/v1", Version: r.Version, Sandbox: r.rec.run.Isolation.Sandbox, Level: r.rec.run.Isolation.Level,
 		Zone: j.stage.Zone, Args: spec.Args, Dir: spec.Dir, Env: spec.Env, Layers: j.layers, Tools: r.tools.Tools, Mounts: spec.Mounts,
-		Declared: declared(&j.stage), Out: j.stage.Out, Reports: j.stage.Reports, Limits: spec.Limits, Variant: j.variant,
+		Declared: j.declared(), Out: j.stage.Out, Reports: j.stage.Reports, Limits: spec.Limits, Variant: j.variant,
 	}
 	if j.stage.Zone == boundary.Fetch && r.plan.allow != nil {
 		in.Materials = r.plan.allow.Digest()
@@ -64,8 +63,8 @@ func (r *run) key(j *job) digest.Digest {
 }
 
 // declared are the paths that a stage hands on, sorted.
-func declared(s *pipeline.Stage) []string {
-	var out []string
+func (j *job) declared() []string {
+	s, out := &j.stage, slices.Clone(j.hands)
 	for _, k := range s.Keep {
 		out = append(out, boxPath(k))
 	}

@@ -61,7 +61,7 @@ func (r *run) collect(ctx context.Context, j *job, ws store.Workspace, res *resu
 	if j.stage.Zone == boundary.Test {
 		return r.collectTests(ctx, j, ws, res)
 	}
-	if err := r.adopt(ctx, j, ws, res, declared(&j.stage)); err != nil {
+	if err := r.adopt(ctx, j, ws, res, j.declared()); err != nil {
 		return err
 	}
 	return r.takeArtifacts(ctx, j, res)
@@ -74,7 +74,7 @@ func (r *run) adopt(ctx context.Context, j *job, ws store.Workspace, res *result
 		return nil
 	}
 	t, err := r.Store.Adopt(ctx, store.AdoptSpec{
-		Stage: j.stage.Name, Upper: ws.Upper, Paths: paths, Box: j.variant.box(), Links: readable(r.tools),
+		Stage: j.stage.Name, Upper: ws.Upper, Paths: paths, Box: j.variant.box(), Links: readable(r.tools), Modified: j.modified,
 	})
 	if err != nil {
 		return err

@@ -28,7 +28,11 @@ type job struct {
 	inputs  []evidence.Layer
 	resolve bool // the session may look up names
 	variant variant
-	record  evidence.Stage // as it is written down; a second build has no place in the run's record
+	hands   []string // paths below the box that are handed on, beside the declared ones
+	// modified is the time that what is handed on gets, in seconds of Unix time;
+	// zero: store.Epoch
+	modified int64
+	record   evidence.Stage // as it is written down; a second build has no place in the run's record
 }
 
 // result is what a stage hands on.
@@ -98,7 +102,7 @@ func layersOf(j *job, res *result) []evidence.Layer {
 	if res.Layer.IsZero() {
 		return nil
 	}
-	return []evidence.Layer{{From: j.stage.Name, Path: strings.Join(declared(&j.stage), " "), Digest: res.Layer}}
+	return []evidence.Layer{{From: j.stage.Name, Path: strings.Join(j.declared(), " "), Digest: res.Layer}}
 }
 
 // stage writes one stage into the record, where it has a place.

@@ -1,0 +1,111 @@
+package conductor
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/boundary"
+	"github.com/sallyport/sallyport/internal/digest"
+	"github.com/sallyport/sallyport/internal/evidence"
+	"github.com/sallyport/sallyport/internal/pipeline"
+	"github.com/sallyport/sallyport/internal/store"
+)
+
+// standardName is the stage that compiles Go's standard library, and its layer.
+const standardName = "go-std"
+
+// goCacheDir is where GOCACHE lies below the root of the overlay.
+const goCacheDir = "go/build"
+
+// standardTime is the modification time of compiled packages. The go command
+// drops what seems unused for days, and copies what it touches: neither happens
+// to what seems to be of the future.
+const standardTime = 4102444800 // 2100-01-01
+
+// standardPays is from how many modules on it pays to compile the whole library
+// once: it costs as much as a mid-size project, and a small one uses little of it.
+const standardPays = 4
+
+// standards are the standard libraries that a run has compiled, by environment.
+type standards struct {
+	mu   sync.Mutex
+	made map[string]func() (digest.Digest, error)
+}
+
+// withStandard puts Go's compiled standard library below what a stage changes,
+// so that no stage compiles it again. It was compiled in a zone that held the
+// host's toolchain and nothing else, so no project has a say in it, and it is
+// an input by digest like any other. Without it a stage gives the same, later.
+func (r *run) withStandard(ctx context.Context, j *job) {
+	if !r.compilesGo(&j.stage) {
+		return
+	}
+	d, err := r.standard(ctx, &j.stage)
+	if err != nil {
+		r.note(fmt.Sprintf("stage %s compiles the standard library itself: %s", j.stage.Name, err))
+		return
+	}
+	j.layers = append(j.layers, d)
+	j.inputs = append(j.inputs, evidence.Layer{From: standardName, Path: goCacheDir, Digest: d})
+}
+
+// compilesGo tells whether a stage may compile Go with the host's own toolchain.
+func (r *run) compilesGo(s *pipeline.Stage) bool {
+	if s.Zone != boundary.Build && s.Zone != boundary.Test || r.plan.allow.Toolchain() != "" {
+		return false
+	}
+	modules := 0
+	for _, m := range r.plan.allow.Materials() {
+		if m.Kind == "go.zip" {
+			modules++
+		}
+	}
+	if modules < standardPays {
+		return false
+	}
+	return slices.ContainsFunc(r.tools.Tools, func(t evidence.Toolchain) bool { return t.Name == "go" })
+}
+
+// standard compiles the library once in a run, or recalls it.
+func (r *run) standard(ctx context.Context, like *pipeline.Stage) (digest.Digest, error) {
+	env := map[string]string{}
+	for k, v := range like.Env {
+		if strings.HasPrefix(k, "GO") || strings.HasPrefix(k, "CGO_") || k == "CC" {
+			env[k] = v
+		}
+	}
+	var key strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		fmt.Fprintf(&key, "%q=%q ", k, env[k])
+	}
+	r.standards.mu.Lock()
+	if r.standards.made == nil {
+		r.standards.made = map[string]func() (digest.Digest, error){}
+	}
+	compile, ok := r.standards.made[key.String()]
+	if !ok {
+		compile = sync.OnceValues(func() (digest.Digest, error) { return r.compileStandard(ctx, env) })
+		r.standards.made[key.String()] = compile
+	}
+	r.standards.mu.Unlock()
+	return compile()
+}
+
+func (r *run) compileStandard(ctx context.Context, env map[string]string) (digest.Digest, error) {
+	res, err := r.runStage(ctx, &job{stage: pipeline.Stage{
+		Name: standardName, Zone: boundary.Build, Dir: "..", Env: env, Run: []string{"go build std"},
+		Limits: pipeline.Limits{Time: 10 * time.Minute},
+	}, hands: []string{goCacheDir}, modified: standardTime})
+	if err != nil {
+		return digest.Digest{}, err
+	}
+	if res.Layer.IsZero() {
+		return digest.Digest{}, fmt.Errorf("nothing was compiled: %w", store.ErrNotFound)
+	}
+	return res.Layer, nil
+}
