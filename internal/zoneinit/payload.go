@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -63,6 +64,7 @@ func (p *payload) run() error {
 	return p.all([]step{
 		{"enter the working directory", func() error { return at(p.launch.Dir, unix.Chdir(p.launch.Dir)) }},
 		{"hand on no other descriptor", closeOnExec}, // those that the probe opened
+		{"ignore no signal", defaultSignals},
 		{"run the payload", p.exec},
 	})
 }
@@ -194,6 +196,22 @@ func (p *payload) report() error {
 }
 
 var errNotFound error = syscall.ENOENT
+
+// defaultSignals gives every signal its default action, so that the payload does
+// not inherit what whoever started the controller ignores. The call is a raw one:
+// nothing of ours handles a signal from here on.
+func defaultSignals() error {
+	var act [32]byte // the kernel's struct sigaction: SIG_DFL, no flags, no mask
+	for sig := uintptr(1); sig <= 64; sig++ {
+		if sig == uintptr(unix.SIGKILL) || sig == uintptr(unix.SIGSTOP) {
+			continue
+		}
+		if _, _, e := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&act[0])), 0, 8, 0, 0); e != 0 {
+			return e
+		}
+	}
+	return nil
+}
 
 // exec becomes the payload. Its line closes with that, which tells the
 // controller that it runs.
