@@ -1,10 +1,12 @@
 package conductor
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +19,7 @@ import (
 	"github.com/sallyport/sallyport/internal/evidence"
 	"github.com/sallyport/sallyport/internal/ledger"
 	"github.com/sallyport/sallyport/internal/sandbox"
+	"github.com/sallyport/sallyport/internal/secrets"
 	"github.com/sallyport/sallyport/internal/store"
 )
 
@@ -400,5 +403,60 @@ func TestRemovalsAreHandedOn(t *testing.T) {
 		if a.Digest != out.Run.Artifacts[i].Digest {
 			t.Errorf("artifact %s is %s, then %s", a.Name, out.Run.Artifacts[i].Digest, a.Digest)
 		}
+	}
+}
+
+// dirty is a sandbox in whose zones something worked that should not.
+type dirty struct{ sandbox.Sandbox }
+
+type dirtyProcess struct{ sandbox.Process }
+
+func (d dirty) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Process, error) {
+	p, err := d.Sandbox.Start(ctx, spec)
+	return dirtyProcess{p}, err
+}
+
+func (d dirtyProcess) Receipt() evidence.Receipt {
+	r := d.Process.Receipt()
+	r.Probes = append(slices.Clone(r.Probes), evidence.Probe{Name: "net.tcp.public", Wanted: "denied", Got: "connected"})
+	return r
+}
+
+func TestUncleanReceiptStopsTheRun(t *testing.T) {
+	w := newWorld(t)
+	w.c.Sandbox = dirty{w.c.Sandbox}
+	req := Request{Source: w.project(simple("echo x >out"))}
+	for range 2 { // nor is it remembered
+		if out := w.run(req); out.Result != Refused || out.Failure.Code != CodeNotIsolated || len(out.Decisions) > 0 {
+			t.Errorf("result %s, %+v", out.Result, out.Failure)
+		}
+	}
+}
+
+func TestSourceArtifactIsTheSource(t *testing.T) {
+	w := newWorld(t)
+	files := shell("  build: { run: [echo evil >in, echo more >new], keep: [new], out: { source: . } }\n  verify: { from: [build], check: [secrets] }\n")
+	files["in"] = "good"
+	out := w.pass(Request{Source: w.project(files)})
+	f, err := w.c.Store.OpenBlob(out.Run.Artifacts[0].Digest)
+	must(t, err)
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	must(t, err)
+	if !bytes.Contains(b, []byte("good")) || bytes.Contains(b, []byte("evil")) || bytes.Contains(b, []byte("more")) {
+		t.Error("a stage changed the archive of the source")
+	}
+}
+
+func TestCanaryIsNeverExcused(t *testing.T) {
+	w := newWorld(t)
+	const canary = "canary-0123456789-value"
+	scanner, err := secrets.New(secrets.Options{Key: []byte("k"), Values: []secrets.Value{{Rule: "canary:env", Secret: []byte(canary)}}})
+	must(t, err)
+	w.c.Scanner = scanner
+	files := simple("cp in out")
+	files["in"] = canary
+	if out := w.run(Request{Source: w.project(files)}); out.Result != Refused || len(out.Run.Secrets) == 0 {
+		t.Errorf("result %s, findings %+v, known %+v", out.Result, out.Run.Secrets, out.Run.SecretsKnown)
 	}
 }

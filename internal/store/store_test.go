@@ -130,7 +130,7 @@ func TestRecord(t *testing.T) {
 func TestIngest(t *testing.T) {
 	s, src := open(t), t.TempDir()
 	write(t, src, map[string]string{"go.mod": "module m\n", "a/b/c.txt": "c", ".git/config": "x", "node_modules/p/i.js": "x", "a/.git/hooks/x": "x"})
-	os.Chmod(filepath.Join(src, "go.mod"), 0o4755)
+	unix.Chmod(filepath.Join(src, "go.mod"), 0o4755)
 	os.Symlink("b/c.txt", filepath.Join(src, "a/in"))
 	os.Symlink("/etc/passwd", filepath.Join(src, "out"))
 	o := IngestOptions{Prefix: "src", Skip: func(rel string, dir bool) bool { return dir && rel == "node_modules" }}
@@ -237,7 +237,7 @@ func leftNothing(t *testing.T, s *Store) {
 func TestAdopt(t *testing.T) {
 	s := open(t)
 	up := upper(t, s, map[string]string{"src/dist/app": "binary", "src/other": "no", "go/mod/m@v1/x.go": "package x", "tmp": "no"})
-	os.Chmod(filepath.Join(up, "src/dist/app"), 0o6755)
+	unix.Chmod(filepath.Join(up, "src/dist/app"), 0o6755)
 	os.Link(filepath.Join(up, "src/dist/app"), filepath.Join(up, "src/dist/same"))
 	os.Symlink("../dist/app", filepath.Join(up, "src/dist/l"))
 	os.Symlink("/box/go/mod", filepath.Join(up, "src/dist/m"))
@@ -515,6 +515,31 @@ func TestMergeAndPack(t *testing.T) {
 	}
 	if b, _ := io.ReadAll(r); string(b) != "high b" {
 		t.Errorf("content %q", b)
+	}
+}
+
+func TestOpenBeneathFollowsNothing(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"d/f": "x", "outside": "y"})
+	os.Symlink("d", filepath.Join(dir, "l"))
+	root, err := openDir(filepath.Join(dir, "d"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(root)
+	top, err := openDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(top)
+	for _, c := range []struct {
+		root int
+		rel  string
+	}{{root, "../outside"}, {root, "/etc/passwd"}, {top, "l/f"}, {top, "l"}, {top, "d/../outside/../../etc"}} {
+		if fd, err := openBeneath(c.root, c.rel, unix.O_RDONLY, 0); err == nil {
+			unix.Close(fd)
+			t.Errorf("%s was opened", c.rel)
+		}
 	}
 }
 
