@@ -443,7 +443,7 @@ func TestSourceArtifactIsTheSource(t *testing.T) {
 	defer f.Close()
 	b, err := io.ReadAll(f)
 	must(t, err)
-	if !bytes.Contains(b, []byte("good")) || bytes.Contains(b, []byte("evil")) || bytes.Contains(b, []byte("more")) {
+	if !bytes.Contains(b, []byte("good")) || bytes.Contains(b, []byte("evil\n")) || bytes.Contains(b, []byte("more\n")) {
 		t.Error("a stage changed the archive of the source")
 	}
 }
