@@ -278,7 +278,7 @@ func TestAdoptRefuses(t *testing.T) {
 		"sly absolute":    {"tree.link-out", link("/usr/../etc/passwd")},
 		"sibling prefix":  {"tree.link-out", link("/boxer/x")},
 		"relative link":   {"tree.link-out", link("../../etc/passwd")},
-		"late dots":       {"tree.link-out", link("a/../../b")},
+		"late dots":       {"tree.link-out", link("a/../b")},
 		"newline target":  {"tree.link-out", link("a\nb")},
 		"newline name":    {"tree.name", func(d string) error { return os.WriteFile(d+"/out/a\nb", nil, 0o644) }},
 		"escape name":     {"tree.name", func(d string) error { return os.WriteFile(d+"/out/\x1b[2J", nil, 0o644) }},
