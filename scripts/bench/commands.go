@@ -78,7 +78,7 @@ func goBuild(b *bench, ctx context.Context) (row, error) {
 
 func goModDownload(b *bench, ctx context.Context) (row, error) {
 	dir := filepath.Join(b.dir, "gomod")
-	if err := b.moduleCopy(ctx, dir, "github.com/charmbracelet/gum@v0.16.0"); err != nil {
+	if err := b.moduleCopy(ctx, dir, "github.com/mikefarah/yq/v4@v4.47.1"); err != nil {
 		return row{}, err
 	}
 	download := []string{"go", "mod", "download"}
