@@ -93,7 +93,6 @@ func (r *run) compareAll(ctx context.Context, first *result, artifacts []string,
 // again runs the stage's commands in a zone that differs from the first one.
 func (r *run) again(ctx context.Context, s pipeline.Stage, v variant) (*result, error) {
 	j := r.job(s)
-	r.withStandard(ctx, j)
 	j.variant = v
 	j.stage.Name += ".rebuild"
 	return r.runStage(ctx, j)

@@ -61,7 +61,6 @@ func waitFor(ctx context.Context, done map[string]chan struct{}, names []string)
 // oneStage runs a stage and hands on what it made.
 func (r *run) oneStage(ctx context.Context, s pipeline.Stage) error {
 	j := r.job(s)
-	r.withStandard(ctx, j)
 	res, err := r.runStage(ctx, j)
 	if res != nil {
 		r.served(s.Name, res)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,7 +27,8 @@ type job struct {
 	stage   pipeline.Stage
 	layers  []digest.Digest // topmost first, the source last
 	inputs  []evidence.Layer
-	resolve bool // the session may look up names
+	resolve bool          // the session may look up names
+	library digest.Digest // below all layers; has no part in what the stage comes to
 	variant variant
 	hands   []string // paths below the box that are handed on, beside the declared ones
 	// modified is the time that what is handed on gets, in seconds of Unix time;
@@ -77,7 +79,7 @@ func (r *run) begin(j *job, key digest.Digest) string {
 // end records how a stage ended, and that its identity is no more.
 func (r *run) end(j *job, id string, res *result, cached bool, err error) {
 	s := &j.record
-	s.Ended, s.State, s.Cached = r.now(), evidence.Success, cached
+	s.Ended, s.State, s.Cached, s.Inputs = r.now(), evidence.Success, cached, j.inputs
 	if res != nil {
 		s.Log, s.CPU, s.MaxRSS, s.Outputs = res.Log, res.CPU, res.MaxRSS, layersOf(j, res)
 		if len(res.Receipt.Probes) > 0 {
@@ -132,6 +134,7 @@ func (e *exited) Error() string {
 
 // perform runs a stage in a fresh zone and takes what it declared.
 func (r *run) perform(ctx context.Context, j *job, id string) (*result, error) {
+	r.withStandard(ctx, j)
 	ws, err := r.Store.Workspace(j.stage.Name)
 	if err != nil {
 		return nil, err
@@ -257,8 +260,16 @@ func unclean(receipt evidence.Receipt) []evidence.Probe {
 	return out
 }
 
+// seen are all trees that a zone is shown, topmost first.
+func (j *job) seen() []digest.Digest {
+	if j.library.IsZero() {
+		return j.layers
+	}
+	return append(slices.Clone(j.layers), j.library)
+}
+
 func (r *run) checkLayers(ctx context.Context, j *job) error {
-	for _, d := range j.layers {
+	for _, d := range j.seen() {
 		if err := r.Store.Check(ctx, d); err != nil {
 			return r.tampered(err, d)
 		}
@@ -293,7 +304,7 @@ func (r *run) spec(j *job, id string, ws store.Workspace, road *gateway.Session)
 		Hostname: j.variant.Hostname, UID: j.variant.UID, Listen: listen,
 		Limits: r.limits(j), Forbidden: forbidden(os.Environ()),
 	}
-	for _, d := range j.layers {
+	for _, d := range j.seen() {
 		spec.Overlay.Lower = append(spec.Overlay.Lower, r.Store.TreePath(d))
 	}
 	for _, m := range r.tools.Mounts {

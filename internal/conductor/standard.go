@@ -2,6 +2,7 @@ package conductor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,7 +14,6 @@ import (
 	"github.com/sallyport/sallyport/internal/digest"
 	"github.com/sallyport/sallyport/internal/evidence"
 	"github.com/sallyport/sallyport/internal/pipeline"
-	"github.com/sallyport/sallyport/internal/store"
 )
 
 // standardName is the stage that compiles Go's standard library, and its layer.
@@ -28,7 +28,7 @@ const goCacheDir = "go/build"
 const standardTime = 4102444800 // 2100-01-01
 
 // standardPays is from how many modules on it pays to compile the whole library
-// once: it costs as much as a mid-size project, and a small one uses little of it.
+// once: that costs as much as a mid-size project, and a small one uses little of it.
 const standardPays = 4
 
 // standards are the standard libraries that a run has compiled, by environment.
@@ -39,36 +39,41 @@ type standards struct {
 
 // withStandard puts Go's compiled standard library below what a stage changes,
 // so that no stage compiles it again. It was compiled in a zone that held the
-// host's toolchain and nothing else, so no project has a say in it, and it is
-// an input by digest like any other. Without it a stage gives the same, later.
+// host's toolchain and nothing else, so no project has a say in it. A stage
+// comes to the same without it, later: what decides over it, the toolchain and
+// the environment, has its part in the stage's key, and it has none.
 func (r *run) withStandard(ctx context.Context, j *job) {
-	if !r.compilesGo(&j.stage) {
+	if j.stage.Name == standardName || !r.compilesGo(&j.stage) {
 		return
 	}
 	d, err := r.standard(ctx, &j.stage)
 	if err != nil {
 		r.note(fmt.Sprintf("stage %s compiles the standard library itself: %s", j.stage.Name, err))
+	}
+	if err != nil || d.IsZero() {
 		return
 	}
-	j.layers = append(j.layers, d)
+	j.library = d
 	j.inputs = append(j.inputs, evidence.Layer{From: standardName, Path: goCacheDir, Digest: d})
 }
 
 // compilesGo tells whether a stage may compile Go with the host's own toolchain.
 func (r *run) compilesGo(s *pipeline.Stage) bool {
-	if s.Zone != boundary.Build && s.Zone != boundary.Test || r.plan.allow.Toolchain() != "" {
+	if s.Zone != boundary.Build && s.Zone != boundary.Test || len(r.plan.pipeline.Gateway.Go) == 0 || r.plan.allow.Toolchain() != "" {
 		return false
 	}
+	return slices.ContainsFunc(r.tools.Tools, func(t evidence.Toolchain) bool { return t.Name == "go" })
+}
+
+// pays tells whether the project is large enough to compile the library for it.
+func (r *run) pays() bool {
 	modules := 0
 	for _, m := range r.plan.allow.Materials() {
 		if m.Kind == "go.zip" {
 			modules++
 		}
 	}
-	if modules < standardPays {
-		return false
-	}
-	return slices.ContainsFunc(r.tools.Tools, func(t evidence.Toolchain) bool { return t.Name == "go" })
+	return modules >= standardPays
 }
 
 // standard compiles the library once in a run, or recalls it.
@@ -96,16 +101,22 @@ func (r *run) standard(ctx context.Context, like *pipeline.Stage) (digest.Digest
 	return compile()
 }
 
+// compileStandard returns no digest where there is no library yet and it does not
+// pay to make one.
 func (r *run) compileStandard(ctx context.Context, env map[string]string) (digest.Digest, error) {
-	res, err := r.runStage(ctx, &job{stage: pipeline.Stage{
+	j := &job{stage: pipeline.Stage{
 		Name: standardName, Zone: boundary.Build, Dir: "..", Env: env, Run: []string{"go build std"},
 		Limits: pipeline.Limits{Time: 10 * time.Minute},
-	}, hands: []string{goCacheDir}, modified: standardTime})
+	}, hands: []string{goCacheDir}, modified: standardTime}
+	if _, err := r.Store.Record(memoKind, r.key(j)); (err != nil || r.req.NoCache) && !r.pays() {
+		return digest.Digest{}, nil
+	}
+	res, err := r.runStage(ctx, j)
 	if err != nil {
 		return digest.Digest{}, err
 	}
 	if res.Layer.IsZero() {
-		return digest.Digest{}, fmt.Errorf("nothing was compiled: %w", store.ErrNotFound)
+		return digest.Digest{}, errors.New("nothing was compiled")
 	}
 	return res.Layer, nil
 }
