@@ -81,18 +81,8 @@ func (a *app) execCommand() *cobra.Command {
 }
 
 func (a *app) exec(ctx context.Context, f *execFlags, args []string) error {
-	zone, err := execZone(f.zone)
+	zone, dir, err := f.place()
 	if err != nil {
-		return err
-	}
-	if err := checkRequire(f.require); err != nil {
-		return err
-	}
-	dir, err := realDir(".")
-	if err != nil {
-		return err
-	}
-	if err := confine.CheckDir(dir); err != nil {
 		return err
 	}
 	w, err := a.open(ctx)
@@ -112,16 +102,10 @@ func (a *app) exec(ctx context.Context, f *execFlags, args []string) error {
 		defer road.Close()
 		req.Road = road
 	}
-	for _, p := range f.write {
-		d, err := realDir(p)
-		if err != nil {
-			return err
-		}
-		req.Write = append(req.Write, d)
+	if err := f.fill(&req, args); err != nil {
+		return err
 	}
-	req.Require, req.Args, req.Names, req.Show = f.require, args, f.env, f.show
 	req.Stdin, req.Stdout, req.Stderr = a.stdin, a.stdout, a.stderr
-	req.Limits.Time = f.timeout
 	req.Started = func(r evidence.Receipt) { a.say("sallyport: zone %s, isolation %s%s", zone, r.Level, word) }
 	out, err := confine.Run(ctx, w.sandbox, req)
 	if err != nil {
@@ -132,6 +116,37 @@ func (a *app) exec(ctx context.Context, f *execFlags, args []string) error {
 	}
 	a.code = out.ExitCode
 	return writeReport(f.report, zone, args, out)
+}
+
+// place checks what can be checked before anything is opened: the zone, the level
+// and the working directory.
+func (f *execFlags) place() (boundary.Zone, string, error) {
+	zone, err := execZone(f.zone)
+	if err != nil {
+		return 0, "", err
+	}
+	if err := checkRequire(f.require); err != nil {
+		return 0, "", err
+	}
+	dir, err := realDir(".")
+	if err != nil {
+		return 0, "", err
+	}
+	return zone, dir, confine.CheckDir(dir)
+}
+
+// fill adds what the command line asks for.
+func (f *execFlags) fill(req *confine.Request, args []string) error {
+	for _, p := range f.write {
+		d, err := realDir(p)
+		if err != nil {
+			return err
+		}
+		req.Write = append(req.Write, d)
+	}
+	req.Require, req.Args, req.Names, req.Show = f.require, args, f.env, f.show
+	req.Limits.Time = f.timeout
+	return nil
 }
 
 func execZone(name string) (boundary.Zone, error) {

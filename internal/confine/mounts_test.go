@@ -11,13 +11,13 @@ import (
 
 func TestCheckDirRefusesWhatHoldsMoreThanAProject(t *testing.T) {
 	t.Setenv("HOME", "/home/ann")
-	for _, dir := range []string{"/", "/home", "/home/ann", "/etc", "/usr/src", "/proc/1", "/tmp", "relative", "/work/../etc", "/var/lib/x", ""} {
+	for _, dir := range []string{"/", "/home", "/home/ann", "/etc", "/usr/src", "/proc/1", "/tmp", "relative", "/src/../etc", "/var/lib/x", ""} {
 		var e *ErrDir
 		if err := CheckDir(dir); !errors.As(err, &e) {
 			t.Errorf("%q: err = %v", dir, err)
 		}
 	}
-	for _, dir := range []string{"/home/ann/src/shop", "/work/main", "/tmp/x", "/builds/group/project", "/home/runner/work/a/a"} {
+	for _, dir := range []string{"/home/ann/src/shop", "/src/shop", "/tmp/x", "/builds/group/project", "/home/runner/work/a/a"} {
 		if err := CheckDir(dir); err != nil {
 			t.Errorf("%q: %v", dir, err)
 		}
