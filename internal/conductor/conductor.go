@@ -55,6 +55,10 @@ type Conductor struct {
 	Policy  *gate.Policy
 	Release Releaser // nil: a run ends with its verdicts
 
+	// StandardFrom is how many modules a project needs for Go's standard library
+	// to be compiled once for all stages; zero: a number that pays, negative: never.
+	StandardFrom int
+
 	Now func() time.Time // nil: time.Now
 }
 

@@ -40,9 +40,4 @@ func TestRunGo(t *testing.T) {
 	if again.Run.Artifacts[0] != out.Run.Artifacts[0] {
 		t.Errorf("artifact of the second run: %+v", again.Run.Artifacts[0])
 	}
-	req.NoCache = true
-	fresh := w.pass(req)
-	if stageOf(t, fresh, "build").Cached || fresh.Run.Artifacts[0] != out.Run.Artifacts[0] {
-		t.Errorf("without the cache: %+v", fresh.Run.Artifacts[0])
-	}
 }

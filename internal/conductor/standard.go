@@ -67,13 +67,17 @@ func (r *run) compilesGo(s *pipeline.Stage) bool {
 
 // pays tells whether the project is large enough to compile the library for it.
 func (r *run) pays() bool {
+	from := r.StandardFrom
+	if from == 0 {
+		from = standardPays
+	}
 	modules := 0
 	for _, m := range r.plan.allow.Materials() {
 		if m.Kind == "go.zip" {
 			modules++
 		}
 	}
-	return modules >= standardPays
+	return from > 0 && modules >= from
 }
 
 // standard compiles the library once in a run, or recalls it.
