@@ -55,7 +55,7 @@ type zoneMaker interface {
 func (a *app) openSandbox(p paths) (zoneMaker, error) {
 	switch a.sandbox {
 	case namespaces.Name:
-		return namespaces.New(namespaces.Options{StateDir: p.state})
+		return namespaces.New(namespaces.Options{StateDir: p.state, Prepare: true})
 	default:
 		return nil, usagef("no sandbox %q: there is namespaces", a.sandbox)
 	}

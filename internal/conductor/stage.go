@@ -16,6 +16,7 @@ import (
 	"github.com/sallyport/sallyport/internal/digest"
 	"github.com/sallyport/sallyport/internal/evidence"
 	"github.com/sallyport/sallyport/internal/gateway"
+	"github.com/sallyport/sallyport/internal/gateway/fault"
 	"github.com/sallyport/sallyport/internal/ledger"
 	"github.com/sallyport/sallyport/internal/pipeline"
 	"github.com/sallyport/sallyport/internal/sandbox"
@@ -232,9 +233,9 @@ func (r *run) inZone(ctx context.Context, j *job, id string, ws store.Workspace,
 	}
 	if err == nil && (ended.ExitCode != 0 || ended.Limit != "" || ended.Signal != nil) {
 		err = &exited{ended}
-		if road != nil {
-			err = errors.Join(err, road.Err())
-		}
+	}
+	if road != nil {
+		err = errors.Join(err, broken(err, road.Err()))
 	}
 	if err == nil && !receipt.Clean() {
 		err = fmt.Errorf("zone: %w", &sandbox.NotIsolated{Wanted: r.rec.run.Isolation.Level, Got: receipt.Level, Probes: unclean(receipt)})
@@ -248,6 +249,21 @@ func (r *run) attend(ctx context.Context, j *job, road *gateway.Session, proc sa
 	defer serve(ctx, road, proc.Listeners())()
 	defer r.count(j.stage.Name, road)()
 	return proc.Wait()
+}
+
+// broken is what of the gateway's trouble ends a fetch: all of it when the
+// command failed, and what means that something is missing or was forged also
+// when the command, as some do, says that all is well.
+func broken(ended, road error) error {
+	for _, c := range []fault.Code{fault.UpstreamDown, fault.Checksum, fault.Credential, fault.Tampered} {
+		if errors.Is(road, c) {
+			return road
+		}
+	}
+	if ended != nil {
+		return road
+	}
+	return nil
 }
 
 func unclean(receipt evidence.Receipt) []evidence.Probe {
