@@ -29,7 +29,7 @@ type job struct {
 	layers  []digest.Digest // topmost first, the source last
 	inputs  []evidence.Layer
 	resolve bool          // the session may look up names
-	library digest.Digest // below all layers; has no part in what the stage comes to
+	std     digest.Digest // the compiled standard library, below all layers; has no part in what the stage comes to
 	variant variant
 	hands   []string // paths below the box that are handed on, beside the declared ones
 	// modified is the time that what is handed on gets, in seconds of Unix time;
@@ -278,10 +278,10 @@ func unclean(receipt evidence.Receipt) []evidence.Probe {
 
 // seen are all trees that a zone is shown, topmost first.
 func (j *job) seen() []digest.Digest {
-	if j.library.IsZero() {
+	if j.std.IsZero() {
 		return j.layers
 	}
-	return append(slices.Clone(j.layers), j.library)
+	return append(slices.Clone(j.layers), j.std)
 }
 
 func (r *run) checkLayers(ctx context.Context, j *job) error {

@@ -53,7 +53,7 @@ func (r *run) withStandard(ctx context.Context, j *job) {
 	if err != nil || d.IsZero() {
 		return
 	}
-	j.library = d
+	j.std = d
 	j.inputs = append(j.inputs, evidence.Layer{From: standardName, Path: goCacheDir, Digest: d})
 }
 
