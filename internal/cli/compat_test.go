@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +38,7 @@ var compatSources = []string{
 	"pkg:golang/github.com/stretchr/testify@v1.10.0",
 	"pkg:golang/github.com/itchyny/gojq@v0.12.17",
 	"pkg:golang/github.com/rakyll/hey@v0.1.4",
-	"pkg:golang/github.com/charmbracelet/gum@v0.16.0",
+	"pkg:golang/github.com/charmbracelet/gum@v0.17.0",
 	"pkg:golang/github.com/junegunn/fzf@v0.65.2",
 	"pkg:golang/github.com/mikefarah/yq/v4@v4.47.1",
 	"pkg:golang/github.com/mgechev/revive@v1.11.0",
@@ -62,15 +64,10 @@ var compatSources = []string{
 
 // compatRun is the part of sallyport/run/v1 that the table shows.
 type compatRun struct {
-	Outcome   string `json:"outcome"`
-	Isolation string `json:"isolation"`
-	Reason    string `json:"reason"`
-	Stages    []struct {
-		Name    string  `json:"name"`
-		Outcome string  `json:"outcome"`
-		Reason  string  `json:"reason"`
-		Seconds float64 `json:"seconds"`
-	} `json:"stages"`
+	Outcome   string        `json:"outcome"`
+	Isolation string        `json:"isolation"`
+	Reason    string        `json:"reason"`
+	Stages    []compatStage `json:"stages"`
 	Artifacts []struct {
 		Name string `json:"name"`
 	} `json:"artifacts"`
@@ -80,6 +77,14 @@ type compatRun struct {
 	Denials []struct {
 		Target string `json:"target"`
 	} `json:"denials"`
+}
+
+// compatStage is one stage of a run.
+type compatStage struct {
+	Name    string  `json:"name"`
+	Outcome string  `json:"outcome"`
+	Reason  string  `json:"reason"`
+	Seconds float64 `json:"seconds"`
 }
 
 // TestCompatibility runs every source through all zones and writes the table.
@@ -139,8 +144,38 @@ func compatRow(t *testing.T, state, src string) (row string, released bool) {
 	if err := json.Unmarshal(stdout.Bytes(), &run); err != nil {
 		return fmt.Sprintf("| `%s` | error | - | - | - | %.0f | %s |", src, took.Seconds(), lastLine(stderr.String())), false
 	}
+	why := whyOf(run)
+	if module, ok := strings.CutPrefix(src, "pkg:golang/"); ok && testsFailed(run) {
+		why += "; " + plainly(t, module)
+	}
 	return fmt.Sprintf("| `%s` | %s | %s | %d | %s | %.0f | %s |", src, run.Outcome, stagesOf(run), len(run.Artifacts),
-		rebuildsOf(run), took.Seconds(), whyOf(run)), run.Outcome == "released"
+		rebuildsOf(run), took.Seconds(), why), run.Outcome == "released"
+}
+
+func testsFailed(r compatRun) bool {
+	return slices.ContainsFunc(r.Stages, func(s compatStage) bool { return s.Name == "test" && s.Outcome == "failed" })
+}
+
+// plainly says how the same tests end without Sallyport, in a copy of the module
+// with the machine's own network.
+func plainly(t *testing.T, module string) string {
+	t.Helper()
+	var m struct{ Dir string }
+	get := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", module)
+	get.Dir = t.TempDir()
+	if out, err := get.Output(); err != nil || json.Unmarshal(out, &m) != nil {
+		return "plainly: not known"
+	}
+	dir := filepath.Join(t.TempDir(), "m")
+	if err := os.CopyFS(dir, os.DirFS(m.Dir)); err != nil {
+		return "plainly: not known"
+	}
+	test := exec.CommandContext(t.Context(), "go", "test", "-mod=mod", "./...")
+	test.Dir = dir
+	if test.Run() != nil {
+		return "its tests fail plainly, too"
+	}
+	return "its tests pass plainly"
 }
 
 func stagesOf(r compatRun) string {
@@ -187,8 +222,12 @@ func lastLine(s string) string {
 	return oneCell(lines[len(lines)-1])
 }
 
+// address is an upstream's, which is this machine's own business.
+var address = regexp.MustCompile(`https?://[^/\s]+/`)
+
 // oneCell makes s fit one cell of a Markdown table.
 func oneCell(s string) string {
+	s = address.ReplaceAllString(s, "")
 	return strings.NewReplacer("|", "\\|", "\n", " ").Replace(s)
 }
 
