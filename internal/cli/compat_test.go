@@ -43,7 +43,6 @@ var compatSources = []string{
 	"pkg:golang/github.com/mikefarah/yq/v4@v4.47.1",
 	"pkg:golang/github.com/mgechev/revive@v1.11.0",
 	"pkg:golang/mvdan.cc/gofumpt@v0.8.0",
-	"pkg:golang/github.com/gohugoio/hugo@v0.148.2",
 	"pkg:npm/left-pad@1.3.0",
 	"pkg:npm/is-number@7.0.0",
 	"pkg:npm/lodash@4.17.21",
@@ -60,6 +59,7 @@ var compatSources = []string{
 	"pkg:npm/mocha@11.7.1",
 	"pkg:npm/eslint@9.31.0",
 	"pkg:npm/bufferutil@4.0.9",
+	"pkg:golang/github.com/gohugoio/hugo@v0.148.2",
 }
 
 // compatRun is the part of sallyport/run/v1 that the table shows.
@@ -108,11 +108,11 @@ func TestCompatibility(t *testing.T) {
 		}
 		rows = append(rows, row)
 		t.Log(row)
+		if len(sources) == len(compatSources) {
+			writeCompat(t, rows, released) // what is known so far stays when this is stopped
+		}
 	}
 	t.Logf("%d of %d released", released, len(sources))
-	if len(sources) == len(compatSources) {
-		writeCompat(t, rows, released)
-	}
 	if released*10 < len(sources)*9 {
 		t.Errorf("%d of %d sources were released, want at least 90 %%", released, len(sources))
 	}
