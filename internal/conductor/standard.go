@@ -25,6 +25,10 @@ const goCacheDir = "go/build"
 // standardTime is the modification time of compiled packages. The go command
 // drops what seems unused for days, and copies what it touches: neither happens
 // to what seems to be of the future.
+//
+// BUG: a store that is hashed again, as after a restart of the machine, sets all
+// times back. Stages then copy or compile more of the library themselves; what
+// they come to is the same.
 const standardTime = 4102444800 // 2100-01-01
 
 // standardPays is from how many modules on it pays to compile the whole library
@@ -39,9 +43,10 @@ type standards struct {
 
 // withStandard puts Go's compiled standard library below what a stage changes,
 // so that no stage compiles it again. It was compiled in a zone that held the
-// host's toolchain and nothing else, so no project has a say in it. A stage
-// comes to the same without it, later: what decides over it, the toolchain and
-// the environment, has its part in the stage's key, and it has none.
+// host's toolchain and nothing of a project but the stage's own settings for Go,
+// which are part of its key: a pipeline that bends them (GOFLAGS, CC) gets a
+// library of its own and reaches no other. A stage comes to the same without it,
+// later: what decides over it has its part in the stage's key, and it has none.
 func (r *run) withStandard(ctx context.Context, j *job) {
 	if j.stage.Name == standardName || !r.compilesGo(&j.stage) {
 		return

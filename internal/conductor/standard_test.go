@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sallyport/sallyport/internal/evidence"
@@ -50,6 +51,13 @@ func TestStandardLibraryIsCompiledOnce(t *testing.T) {
 	got = w.pass(Request{Source: dir})
 	if w.compiled() || !usesStandard(stageOf(t, got, "build")) {
 		t.Error("the library that there is was not used")
+	}
+
+	// Settings of its own get a library of their own: none is made here.
+	bent := strings.Replace(files["sallyport.yaml"], "  build:\n", "  build:\n    env: { GOFLAGS: -tags=other }\n", 1)
+	must(t, os.WriteFile(filepath.Join(dir, "sallyport.yaml"), []byte(bent), 0o644))
+	if own := w.pass(Request{Source: dir}); usesStandard(stageOf(t, own, "build")) {
+		t.Error("a stage with other settings was given the library")
 	}
 	w.tamperStandard(got)
 }
