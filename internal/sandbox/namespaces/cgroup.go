@@ -286,6 +286,13 @@ func (g *group) settings(l sandbox.Limits) []setting {
 	return all
 }
 
+// countsProcesses says whether the group refuses processes beyond its bound,
+// and counts that. Where the rlimit has the same value, the kernel asks it
+// first, and nobody learns which limit the zone met.
+func (g *group) countsProcesses() bool {
+	return g != nil && (g.v1["pids"] != "" || g.v2 != "")
+}
+
 // usage is what a group counted.
 type usage struct {
 	cpu          time.Duration

@@ -370,7 +370,7 @@ func (s *Sandbox) planLaunch(p *plan) {
 		Args: spec.Args, Env: spec.Env, Dir: spec.Dir, Without: s.options.WithoutUnsafe, FailStep: s.options.failStep, Notify: true,
 		Writable: []string{boxOf(spec), sandbox.Temp, sandbox.Home, "/dev/shm"},
 		Limits: []wire.Rlimit{
-			{Resource: unix.RLIMIT_NPROC, Value: int64(p.limits.PIDs)},
+			{Resource: unix.RLIMIT_NPROC, Value: int64(p.limits.PIDs)}, // first: see zone.start
 			{Resource: unix.RLIMIT_FSIZE, Value: p.limits.FileSize},
 			{Resource: unix.RLIMIT_NOFILE, Value: int64(p.limits.OpenFiles)},
 			{Resource: unix.RLIMIT_CORE, Value: 0},

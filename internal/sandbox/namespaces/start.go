@@ -57,6 +57,8 @@ func (s *Sandbox) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Process
 func (z *zone) start(p *plan, level sandbox.Level) (*process, error) {
 	if err := z.cgroup.limit(p.limits); err != nil {
 		z.missing = append(z.missing, z.sandbox.cgroups.lack(err))
+	} else if z.cgroup.countsProcesses() {
+		p.launch.Limits[0].Value *= 2 // a floor below the group's bound, which counts what it refuses
 	}
 	io, err := newStreams(p.spec, p.limits.Output, z.user)
 	if err != nil {

@@ -64,8 +64,12 @@ func (s *suite) testLimits(t *testing.T) {
 func (s *suite) testProcesses(t *testing.T) {
 	spec := s.spec(t, "fork", "400")
 	spec.Limits.PIDs = 150
-	if o := s.run(t, spec); strings.HasPrefix(o.stdout, "all") {
+	o := s.run(t, spec)
+	if strings.HasPrefix(o.stdout, "all") {
 		t.Errorf("400 processes in a zone of 150: %v", o)
+	}
+	if !s.lacks("cgroup") && o.ExitCode != 0 && o.Limit != "pids" {
+		t.Errorf("the limit that ended it is %q", o.Limit)
 	}
 	bystander(t) // the host still forks
 }
