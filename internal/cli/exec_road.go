@@ -17,7 +17,7 @@ import (
 
 // confineRequest is what exec asks for, but for the command itself.
 func (w *workshop) confineRequest(ctx context.Context, dir string, zone boundary.Zone) (confine.Request, error) {
-	tools, err := findTools(ctx, w.paths)
+	tools, err := findTools(ctx, w.paths, dir)
 	if err != nil {
 		return confine.Request{}, err
 	}

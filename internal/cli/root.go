@@ -62,6 +62,7 @@ func (a *app) commands() []*cobra.Command {
 		a.logsCommand(),
 		a.whyCommand(),
 		a.logCommand(),
+		a.drillCommand(),
 		a.doctorCommand(),
 		a.versionCommand(),
 		a.schemaCommand(),

@@ -61,10 +61,12 @@ func (a *app) openSandbox(p paths) (zoneMaker, error) {
 	}
 }
 
-// findTools finds the toolchains that this host has.
-func findTools(ctx context.Context, p paths) (toolchain.Set, error) {
+// findTools finds the toolchains that this host has and a checkout can use.
+func findTools(ctx context.Context, p paths, dir string) (toolchain.Set, error) {
 	has := func(name string) bool { _, err := exec.LookPath(name); return err == nil }
-	set, err := toolchain.Find(ctx, toolchain.Needs{Go: has("go"), Node: has("node")}, p.cache)
+	_, noCrate := os.Stat(filepath.Join(dir, "Cargo.toml"))
+	needs := toolchain.Needs{Go: has("go"), Node: has("node"), Rust: has("cargo") && noCrate == nil}
+	set, err := toolchain.Find(ctx, needs, p.cache)
 	var missing *toolchain.Missing
 	if errors.As(err, &missing) {
 		return toolchain.Set{}, &problem{Code: codeNoTool, Exit: exitUsage, What: missing.Error(), Next: "sallyport doctor", cause: err}

@@ -1,5 +1,5 @@
 // Package toolchain finds the host's programs that zones may use: Go, Node with
-// npm, a C compiler, and the base system.
+// npm, Rust, a C compiler, and the base system.
 //
 // It says where they are to be seen inside a zone, what has to be on PATH and in
 // the environment for them, and which versions they are, with a digest over
@@ -33,6 +33,7 @@ const Prefix = "/opt/toolchains"
 type Needs struct {
 	Go   bool
 	Node bool
+	Rust bool
 }
 
 // Mount is a host directory or file that a zone is shown, read-only.
@@ -75,7 +76,7 @@ func (f Finder) Find(ctx context.Context, n Needs) (Set, error) {
 	for _, part := range []struct {
 		wanted bool
 		find   func(context.Context, *Set) error
-	}{{n.Go, f.golang}, {n.Node, f.node}, {true, f.base}} {
+	}{{n.Go, f.golang}, {n.Node, f.node}, {n.Rust, f.rust}, {true, f.base}} {
 		if !part.wanted {
 			continue
 		}

@@ -102,7 +102,7 @@ func ask(ctx context.Context, npm string) (answers, error) {
 func get(ctx context.Context, npm, dir string, env []string, args ...string) (map[string]string, error) {
 	cmd := exec.CommandContext(ctx, npm, append([]string{"config", "get"}, args...)...)
 	cmd.Dir = dir
-	cmd.Env = append(slices.Clone(env), "npm_config_update_notifier=false")
+	cmd.Env = append(slices.Clone(env), "npm_config_update_notifier=false", "npm_config_logs_max=0") // leaves nothing behind
 	var out, talk bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &talk
 	if err := cmd.Run(); err != nil {

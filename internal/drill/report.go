@@ -1,0 +1,142 @@
+package drill
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Summary counts what became of a suite. A technique is stopped when all of its
+// attacks are; one that is bounded at best counts as bounded.
+type Summary struct {
+	Techniques Count `json:"techniques"` // R01 to R35
+	Gateway    Count `json:"gateway"`    // G1 to G15
+	Incidents  Count `json:"incidents"`
+	Attacks    Count `json:"attacks"` // all of them
+}
+
+// Count is a number of each outcome.
+type Count struct {
+	All     int `json:"all"`
+	Stopped int `json:"stopped"`
+	Bounded int `json:"bounded"`
+	Effect  int `json:"effect"`
+	Leaked  int `json:"leaked"`
+	NotRun  int `json:"not_run"`
+}
+
+func (c *Count) add(o Outcome) {
+	c.All++
+	switch o {
+	case Stopped:
+		c.Stopped++
+	case Bounded:
+		c.Bounded++
+	case Effect:
+		c.Effect++
+	case Leaked:
+		c.Leaked++
+	default:
+		c.NotRun++
+	}
+}
+
+// Held says whether everything that ran was stopped, or bounded, and something
+// did run.
+func (s Summary) Held() bool {
+	return s.Attacks.Effect == 0 && s.Attacks.Leaked == 0 && s.Attacks.Stopped > 0
+}
+
+// Summarize counts.
+func Summarize(results []Result) Summary {
+	var s Summary
+	worst := map[string]Outcome{}
+	var order []string
+	for _, r := range results {
+		s.Attacks.add(r.Outcome)
+		o, known := worst[r.Technique]
+		if !known {
+			order = append(order, r.Technique)
+			worst[r.Technique] = r.Outcome
+			continue
+		}
+		worst[r.Technique] = worseOutcome(o, r.Outcome)
+	}
+	for _, t := range order {
+		switch {
+		case isNumbered(t, 'R'):
+			s.Techniques.add(worst[t])
+		case isNumbered(t, 'G'):
+			s.Gateway.add(worst[t])
+		default:
+			s.Incidents.add(worst[t])
+		}
+	}
+	return s
+}
+
+// worseOutcome of two replays of one technique. One that did not run says
+// nothing about another that did.
+func worseOutcome(a, b Outcome) Outcome {
+	rank := []Outcome{NotRun, Stopped, Bounded, Effect, Leaked}
+	if slices.Index(rank, a) > slices.Index(rank, b) {
+		return a
+	}
+	return b
+}
+
+func isNumbered(technique string, letter byte) bool {
+	return len(technique) > 1 && technique[0] == letter && strings.Trim(technique[1:], "0123456789") == ""
+}
+
+// Write prints results for people: one line for each attack, what reached
+// through, and the count last.
+func Write(w io.Writer, subject, isolation string, results []Result, seconds float64) {
+	fmt.Fprintf(w, "drill against %s, isolation %s\n\n", subject, isolation)
+	for _, r := range results {
+		fmt.Fprintf(w, "%-9s %-14s %s\n", r.Outcome, r.ID, r.Title)
+		for _, line := range r.Story {
+			fmt.Fprintf(w, "          %s\n", line)
+		}
+		for _, s := range r.Stops {
+			fmt.Fprintf(w, "          stop     %s\n", s)
+		}
+		for _, s := range r.Reached {
+			fmt.Fprintf(w, "          reached  %s\n", s)
+		}
+		if r.Bounds != "" && r.Outcome == Bounded {
+			fmt.Fprintf(w, "          bound    %s\n", r.Bounds)
+		}
+		if r.Why != "" {
+			fmt.Fprintf(w, "          why      %s\n", r.Why)
+		}
+	}
+	s := Summarize(results)
+	fmt.Fprintln(w)
+	for _, row := range []struct {
+		name string
+		c    Count
+	}{{"techniques", s.Techniques}, {"gateway", s.Gateway}, {"incidents", s.Incidents}, {"attacks", s.Attacks}} {
+		if row.c.All > 0 {
+			fmt.Fprintf(w, "%-11s %d of %d stopped%s\n", row.name, row.c.Stopped, row.c.All, row.c.rest())
+		}
+	}
+	fmt.Fprintf(w, "in %.0f s\n", seconds)
+}
+
+func (c Count) rest() string {
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		name string
+	}{{c.Bounded, "bounded"}, {c.Effect, "effect"}, {c.Leaked, "leaked"}, {c.NotRun, "not-run"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.name))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return ", " + strings.Join(parts, ", ")
+}
