@@ -320,7 +320,8 @@ func (w *World) ran() bool {
 
 // refusedWith says whether the subject refused with one of these codes.
 func (w *World) refusedWith(codes []string) bool {
-	return slices.ContainsFunc(codes, func(c string) bool { return bytes.Contains(w.steps.Bytes(), []byte("["+c+"]")) })
+	said := append(bytes.Clone(w.steps.Bytes()), w.log.Bytes()...)
+	return slices.ContainsFunc(codes, func(c string) bool { return bytes.Contains(said, []byte("error["+c+"]")) })
 }
 
 // lastLine is the last thing that was printed, for people.
