@@ -17,6 +17,7 @@ import (
 	"github.com/sallyport/sallyport/internal/boundary"
 	"github.com/sallyport/sallyport/internal/confine"
 	"github.com/sallyport/sallyport/internal/evidence"
+	"github.com/sallyport/sallyport/internal/joblog"
 	"github.com/sallyport/sallyport/internal/sandbox"
 )
 
@@ -105,10 +106,10 @@ func (a *app) exec(ctx context.Context, f *execFlags, args []string) error {
 	if err := f.fill(&req, args); err != nil {
 		return err
 	}
-	req.Stdin, req.Stdout, req.Stderr = a.stdin, a.stdout, a.stderr
+	flush := a.connect(&req)
 	req.Started = func(r evidence.Receipt) { a.say("sallyport: zone %s, isolation %s%s", zone, r.Level, word) }
 	out, err := confine.Run(ctx, w.sandbox, req)
-	if err != nil {
+	if err := errors.Join(err, flush()); err != nil {
 		return fmt.Errorf("confine %s: %w", args[0], err)
 	}
 	for _, d := range out.Denials {
@@ -116,6 +117,18 @@ func (a *app) exec(ctx context.Context, f *execFlags, args []string) error {
 	}
 	a.code = out.ExitCode
 	return writeReport(f.report, zone, args, out)
+}
+
+// connect gives the command this process's streams. A runner that obeys what it
+// finds in its log gets nothing to obey.
+func (a *app) connect(req *confine.Request) (flush func() error) {
+	req.Stdin, req.Stdout, req.Stderr = a.stdin, a.stdout, a.stderr
+	if !joblog.Obeyed(a.lookup) {
+		return func() error { return nil }
+	}
+	out, talk := joblog.NewWriter(a.stdout), joblog.NewWriter(a.stderr)
+	req.Stdout, req.Stderr = out, talk
+	return func() error { return errors.Join(out.Flush(), talk.Flush()) }
 }
 
 // place checks what can be checked before anything is opened: the zone, the level

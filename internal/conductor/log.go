@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/sallyport/sallyport/internal/joblog"
 )
 
 const (
@@ -217,7 +219,7 @@ func harmless(b []byte) string {
 		}
 		b = b[n:]
 	}
-	return disarm(s.String())
+	return joblog.Disarm(s.String())
 }
 
 // plain tells whether nothing in a line needs a second look, which is the case
@@ -252,13 +254,4 @@ func colour(b []byte) int {
 // sequence in terminals that know eight-bit controls.
 func obeyed(r rune) bool {
 	return r >= 0x80 && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x200e || r == 0x200f || r == 0x2028 || r == 0x2029 || r == 0xfeff
-}
-
-// disarm marks lines that GitHub (::name, ##[) and Azure (##vso[) would run.
-func disarm(s string) string {
-	t := strings.TrimSpace(s)
-	if strings.HasPrefix(t, "::") || strings.Contains(t, "##[") || strings.Contains(t, "##vso[") {
-		return `\` + strings.ReplaceAll(t, "##", `#\#`)
-	}
-	return s
 }

@@ -64,7 +64,27 @@ func (r *run) collect(ctx context.Context, j *job, ws store.Workspace, res *resu
 	if err := r.adopt(ctx, j, ws, res, j.declared()); err != nil {
 		return err
 	}
+	if err := r.sourceKept(ctx, ws, res); err != nil {
+		return err
+	}
 	return r.takeArtifacts(ctx, j, res)
+}
+
+// maxRewrites bounds the rewritten files that are named.
+const maxRewrites = 100
+
+// sourceKept notes which files of the source a stage wrote to, beside what it
+// declared: its artifacts are then made of something that nobody reviewed.
+// Adopt has taken what was declared out of the workspace before.
+func (r *run) sourceKept(ctx context.Context, ws store.Workspace, res *result) error {
+	all, err := r.Store.Rewritten(ctx, ws.Upper, r.plan.tree, srcDir)
+	if err != nil {
+		return err
+	}
+	for _, f := range all[:min(len(all), maxRewrites)] {
+		res.Rewrites = append(res.Rewrites, evidence.Rewrite{Path: strings.TrimPrefix(f.Path, srcDir+"/"), How: string(f.How)})
+	}
+	return nil
 }
 
 // adopt makes a layer of the declared paths. A stage that changed none of them

@@ -44,6 +44,7 @@ type result struct {
 	Artifacts []evidence.Artifact `json:"artifacts,omitempty"`
 	Served    []evidence.Material `json:"served,omitempty"`
 	Tests     *evidence.Tests     `json:"tests,omitempty"`
+	Rewrites  []evidence.Rewrite  `json:"rewrites,omitempty"`
 	Receipt   evidence.Receipt    `json:"receipt"`
 	Log       digest.Digest       `json:"log"`
 	CPU       time.Duration       `json:"cpu"`
@@ -82,7 +83,7 @@ func (r *run) end(j *job, id string, res *result, cached bool, err error) {
 	s := &j.record
 	s.Ended, s.State, s.Cached, s.Inputs = r.now(), evidence.Success, cached, j.inputs
 	if res != nil {
-		s.Log, s.CPU, s.MaxRSS, s.Outputs = res.Log, res.CPU, res.MaxRSS, layersOf(j, res)
+		s.Log, s.CPU, s.MaxRSS, s.Outputs, s.Rewrites = res.Log, res.CPU, res.MaxRSS, layersOf(j, res), res.Rewrites
 		if len(res.Receipt.Probes) > 0 {
 			receipt := res.Receipt
 			s.Receipt = &receipt

@@ -34,8 +34,8 @@ func TestHarmless(t *testing.T) {
 		"if \u202e":                 `if \u202e`,
 		"c1 \u009b31m":              `c1 \u009b31m`,
 		"::set-output name=a::b":    `\::set-output name=a::b`,
-		"  ::add-path::/x":          `\::add-path::/x`,
-		"x ##vso[task.setvariable]": `\x #\#vso[task.setvariable]`,
+		"  ::add-path::/x":          `  \::add-path::/x`,
+		"x ##vso[task.setvariable]": `x #\#vso[task.setvariable]`,
 		"##[group]":                 `\#\#[group]`,
 		"std::vector":               "std::vector",
 	} {

@@ -92,7 +92,7 @@ func republish() Case {
 // foreignLockfile has a lockfile that leads elsewhere, with a checksum that is
 // right for what lies there.
 func foreignLockfile() Case {
-	return Case{Name: "resolved", Tongue: "npm", Needs: []string{"npm"}, Refused: []string{"gw-foreign-host"},
+	return Case{Name: "resolved", Tongue: "npm", Needs: []string{"npm"}, Refused: []string{"E-GW-FOREIGN-HOST"},
 		Files: map[string]string{"package.json": `{"name": "victim", "version": "1.0.0", "dependencies": {"evil": "1.0.0"}}`},
 		Prepare: func(_ context.Context, w *World) error {
 			b := tarball(map[string]string{"package.json": `{"name": "evil", "version": "1.0.0"}`})
@@ -109,7 +109,7 @@ func foreignLockfile() Case {
 }
 
 func urlDependency() Case {
-	return Case{Name: "url", Tongue: "npm", Needs: []string{"npm"}, Refused: []string{"gw-foreign-host", "gw-lockfile"},
+	return Case{Name: "url", Tongue: "npm", Needs: []string{"npm"}, Refused: []string{"E-GW-FOREIGN-HOST"},
 		Prepare: func(_ context.Context, w *World) error {
 			w.sinks.answer("/evil-1.0.0.tgz", tarball(map[string]string{"package.json": `{"name": "evil", "version": "1.0.0"}`}))
 			return w.write("package.json", fmt.Sprintf(`{"name": "victim", "version": "1.0.0", "dependencies": {"evil": %q}}`, elsewhere(w)+"/evil-1.0.0.tgz"))

@@ -104,7 +104,7 @@ func droppedCases() []Case {
 var runnerCommand = regexp.MustCompile(`(?m)^\s*::(add-path|set-env|set-output|stop-commands)\b|##vso\[|##\[`)
 
 func logCommands(make func(id, title, step, later string, links []Link) Case) Case {
-	c := make("R33.log", "commands to the runner, in the log", `echo '::add-path::@SRC@'; echo 'x ##vso[task.setvariable variable=PATH]@SRC@'`, "", []Link{
+	c := make("R33.exec", "commands to the runner, in the log", `echo '::add-path::@SRC@'; echo 'x ##vso[task.setvariable variable=PATH]@SRC@'`, "", []Link{
 		{"the log carries commands that a runner obeys", wallLog, Harm, func(w *World) bool { return runnerCommand.Match(w.log.Bytes()) }}})
 	if c.Acts[0].Whole {
 		c.Name, c.Attacks[0].ID = "R33.run", "R33.run"

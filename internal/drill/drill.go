@@ -56,7 +56,7 @@ type Case struct {
 	Needs  []string // programs, without which the case does not run
 	Files  map[string]string
 	Acts   []Act
-	// Refused is a code such as gw-foreign-host: a subject that refuses with it
+	// Refused is a code such as E-GW-FOREIGN-HOST: a subject that refuses with it
 	// before the step runs has stopped the attack.
 	Refused []string
 	// Prepare makes what Files cannot say.

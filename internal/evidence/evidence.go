@@ -95,11 +95,26 @@ type Stage struct {
 	Ended    time.Time     `json:"ended"`
 	ExitCode int           `json:"exit_code"`
 	Limit    string        `json:"limit,omitempty"` // the limit that ended it: time, memory, disk, output, pids
+	Rewrites []Rewrite     `json:"rewrites,omitempty"`
 	Log      digest.Digest `json:"log,omitzero"`
 	Receipt  *Receipt      `json:"receipt,omitempty"`
 	CPU      time.Duration `json:"cpu_ns,omitempty"`
 	MaxRSS   int64         `json:"max_rss_bytes,omitempty"`
 }
+
+// Rewrite is a file of the source that a stage wrote to without declaring it.
+type Rewrite struct {
+	Path string `json:"path"` // in the project
+	How  string `json:"how"`  // RewriteChanged, RewriteRemoved or RewriteTouched
+}
+
+// What a stage did to a file of the source. Touched is one that was opened for
+// writing and has its old content.
+const (
+	RewriteChanged = "changed"
+	RewriteRemoved = "removed"
+	RewriteTouched = "touched"
+)
 
 // Layer names a tree that went into or came out of a stage.
 type Layer struct {

@@ -796,3 +796,27 @@ func BenchmarkHandOff(b *testing.B) {
 		b.StartTimer()
 	}
 }
+
+// What a zone wrote to is known by what overlayfs copied up.
+func TestRewritten(t *testing.T) {
+	s := open(t)
+	src := t.TempDir()
+	write(t, src, map[string]string{"kept": "1", "changed": "2", "touched": "3", "removed": "4", "dir/changed": "5", "dir/link": "6", "becomes-dir": "7"})
+	tree, err := s.Ingest(t.Context(), src, IngestOptions{Prefix: "src"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	upper := t.TempDir()
+	write(t, filepath.Join(upper, "src"), map[string]string{"changed": "x", "touched": "3", "dir/changed": "55", "new": "8", "new-dir/changed": "9", "becomes-dir/x": "10"})
+	if err := errors.Join(os.Symlink("/etc/passwd", filepath.Join(upper, "src/dir/link")), unix.Mknod(filepath.Join(upper, "src/removed"), unix.S_IFCHR, 0)); err != nil {
+		t.Skip("not run: needs root to mark a name as removed: ", err)
+	}
+	got, err := s.Rewritten(t.Context(), upper, tree.Digest, "src")
+	want := []Rewrite{{"src/becomes-dir", Changed}, {"src/changed", Changed}, {"src/dir/changed", Changed}, {"src/dir/link", Changed}, {"src/removed", Removed}, {"src/touched", Touched}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if got, err := s.Rewritten(t.Context(), t.TempDir(), tree.Digest, "src"); err != nil || len(got) != 0 {
+		t.Errorf("a zone that wrote nothing: %v, %v", got, err)
+	}
+}

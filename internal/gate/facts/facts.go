@@ -63,6 +63,8 @@ type Stage struct {
 	Receipt  string   `cel:"receipt"` // clean, failed, none
 	Level    string   `cel:"level"`   // of the receipt
 	Probes   []string `cel:"probes"`  // that failed
+	Rewrote  []string `cel:"rewrote"` // files of the source that it changed and did not declare
+	Touched  []string `cel:"touched"` // files of the source that it wrote to, and that are as they were
 }
 
 // Materials is what the gateway planned and served.

@@ -59,6 +59,13 @@ func stage(s *evidence.Stage) Stage {
 		Cached: s.Cached, Keyed: !s.Key.IsZero(), Tainted: s.Tainted(), Executed: s.Executed(),
 		Commands: s.Commands, ExitCode: s.ExitCode, Limit: s.Limit, Receipt: s.Shown(),
 	}
+	for _, w := range s.Rewrites {
+		if w.How == evidence.RewriteTouched {
+			f.Touched = append(f.Touched, w.Path)
+		} else {
+			f.Rewrote = append(f.Rewrote, w.Path)
+		}
+	}
 	if s.Receipt == nil {
 		return f
 	}
