@@ -9,14 +9,15 @@ ZONEINIT := internal/sandbox/namespaces/init/zoneinit
 BIN      := bin/sallyport
 COSIGN   := tools/bin/cosign
 JSTOOLS  := test/sigstore-js/node_modules
+DRILL_SANDBOXES ?= namespaces
 FLAGS    := -trimpath -buildvcs=false
 
 export CGO_ENABLED ?= 0
 
-.PHONY: help build zoneinit run test check bench lint tools compat deps clean
+.PHONY: help build zoneinit run test check bench lint tools compat drill drill-compare deps clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: zoneinit ## build bin/sallyport
 	$(GO) build $(FLAGS) -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/sallyport
@@ -63,6 +64,13 @@ $(JSTOOLS)/.package-lock.json: test/sigstore-js/package-lock.json
 
 compat: deps build ## run known modules and packages, write docs/compatibility.md
 	SALLYPORT_COMPAT=1 $(GO) test -count=1 -timeout 120m -run TestCompatibility -v ./internal/cli
+
+drill: deps build ## replay the known attacks against this set-up
+	$(BIN) drill
+
+drill-compare: deps build ## the same plainly and under other sandboxes, write docs/drill.md
+	@scripts/deps bench
+	$(GO) run ./scripts/drillcompare -sallyport $(BIN) -sandbox $(DRILL_SANDBOXES)
 
 deps: ## install (root) or name (others) what the machine lacks
 	@scripts/deps

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -107,7 +105,7 @@ func (a *app) drill(ctx context.Context, f *drillFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	opts := drill.Options{Dir: dir, Path: drillPath(ctx), Sibling: []string{self, "drill", "neighbour"}, Shared: drillShared(dir)}
+	opts := drill.NewOptions(ctx, dir, self, "drill", "neighbour")
 	results, err := a.replay(ctx, f, cases, opts, subject)
 	if err != nil {
 		return err
@@ -182,26 +180,4 @@ func (a *app) drillList(cases []drill.Case) error {
 			fmt.Fprintf(w, "%-14s %-8s %s\n", e.ID, e.Tongue, e.Title)
 		}
 	})
-}
-
-// drillPath is the PATH of steps: the toolchains that zones have too, without
-// the shims of version managers.
-func drillPath(ctx context.Context) string {
-	var dirs []string
-	for _, name := range []string{"go", "node"} {
-		if p, err := exec.LookPath(name); err == nil {
-			if real, err := filepath.EvalSymlinks(p); err == nil {
-				dirs = append(dirs, filepath.Dir(real))
-			}
-		}
-	}
-	if out, err := exec.CommandContext(ctx, "rustc", "--print", "sysroot").Output(); err == nil {
-		dirs = append(dirs, filepath.Join(strings.TrimSpace(string(out)), "bin"))
-	}
-	return strings.Join(append(dirs, "/usr/local/bin", "/usr/bin", "/bin"), ":")
-}
-
-// drillShared are variables for caches that no case poisons.
-func drillShared(dir string) []string {
-	return []string{"GOCACHE=" + filepath.Join(dir, "gocache")}
 }

@@ -184,9 +184,9 @@ func (c *Case) judge(a *Attack, control, subject *World) Result {
 // doubt takes back what cannot be known.
 func (r *Result) doubt(c *Case, subject *World) {
 	switch {
+	case r.Outcome == Leaked || r.Outcome == Effect:
 	case r.Control == NotShown:
 		r.Outcome, r.Why = NotRun, "run plainly, the attack shows no effect here"
-	case r.Outcome == Leaked || r.Outcome == Effect:
 	case !subject.ran() && !subject.refusedWith(c.Refused):
 		r.Outcome, r.Why = NotRun, "nothing shows that the hostile step ran: "+subject.lastLine()
 	}

@@ -1,9 +1,11 @@
 package drill
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -48,29 +50,57 @@ func (s Summary) Held() bool {
 	return s.Attacks.Effect == 0 && s.Attacks.Leaked == 0 && s.Attacks.Stopped > 0
 }
 
+// Technique is what became of one technique or incident, in all its replays.
+type Technique struct {
+	Name    string // R01, G1, or that of an incident
+	Title   string // of its first replay
+	Outcome Outcome
+}
+
+// ByTechnique gives the worst outcome of each, in the order of the suite's names.
+func ByTechnique(results []Result) []Technique {
+	var out []Technique
+	at := map[string]int{}
+	for _, r := range results {
+		i, known := at[r.Technique]
+		if !known {
+			at[r.Technique] = len(out)
+			out = append(out, Technique{r.Technique, r.Title, r.Outcome})
+			continue
+		}
+		out[i].Outcome = worseOutcome(out[i].Outcome, r.Outcome)
+	}
+	slices.SortStableFunc(out, func(a, b Technique) int { return cmp.Compare(rank(a.Name), rank(b.Name)) })
+	return out
+}
+
+// rank orders techniques, then gateway cases, by their numbers, then incidents.
+func rank(name string) int {
+	for i, letter := range []byte{'R', 'G'} {
+		if isNumbered(name, letter) {
+			n, err := strconv.Atoi(name[1:])
+			if err == nil {
+				return 1000*i + n
+			}
+		}
+	}
+	return 2000
+}
+
 // Summarize counts.
 func Summarize(results []Result) Summary {
 	var s Summary
-	worst := map[string]Outcome{}
-	var order []string
 	for _, r := range results {
 		s.Attacks.add(r.Outcome)
-		o, known := worst[r.Technique]
-		if !known {
-			order = append(order, r.Technique)
-			worst[r.Technique] = r.Outcome
-			continue
-		}
-		worst[r.Technique] = worseOutcome(o, r.Outcome)
 	}
-	for _, t := range order {
+	for _, t := range ByTechnique(results) {
 		switch {
-		case isNumbered(t, 'R'):
-			s.Techniques.add(worst[t])
-		case isNumbered(t, 'G'):
-			s.Gateway.add(worst[t])
+		case isNumbered(t.Name, 'R'):
+			s.Techniques.add(t.Outcome)
+		case isNumbered(t.Name, 'G'):
+			s.Gateway.add(t.Outcome)
 		default:
-			s.Incidents.add(worst[t])
+			s.Incidents.add(t.Outcome)
 		}
 	}
 	return s

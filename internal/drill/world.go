@@ -31,6 +31,29 @@ type Options struct {
 	Timeout time.Duration // of one command; zero: a minute
 }
 
+// NewOptions are those for this machine, with worlds below dir. The command is
+// that of the neighbour.
+func NewOptions(ctx context.Context, dir string, neighbour ...string) Options {
+	return Options{Dir: dir, Path: toolPath(ctx), Sibling: neighbour, Shared: []string{"GOCACHE=" + filepath.Join(dir, "gocache")}}
+}
+
+// toolPath is the PATH of steps: the toolchains that zones have too, without the
+// shims of version managers.
+func toolPath(ctx context.Context) string {
+	var dirs []string
+	for _, name := range []string{"go", "node"} {
+		if p, err := exec.LookPath(name); err == nil {
+			if real, err := filepath.EvalSymlinks(p); err == nil {
+				dirs = append(dirs, filepath.Dir(real))
+			}
+		}
+	}
+	if out, err := exec.CommandContext(ctx, "rustc", "--print", "sysroot").Output(); err == nil {
+		dirs = append(dirs, filepath.Join(strings.TrimSpace(string(out)), "bin"))
+	}
+	return strings.Join(append(dirs, "/usr/local/bin", "/usr/bin", "/bin"), ":")
+}
+
 // World is one machine in small: what a job of today has, and what an attacker
 // has.
 type World struct {

@@ -1,0 +1,135 @@
+package drill
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Peers are the other ways to keep a step apart that are compared with, as far
+// as this machine has them. Each gets what a job container of today's CI gets:
+// the checkout, the cache, the tools and the runner's files are writable, the
+// rest of the machine is read-only or not there, HOME and /tmp are empty, and
+// the job's variables stay outside.
+func Peers() []Subject {
+	var out []Subject
+	for _, p := range []Wrapped{
+		{"bwrap", bwrap}, {"nsjail", nsjail}, {"runc", ociPeer("runc", "--rootless", "true")}, {"crun", ociPeer("crun", "--cgroup-manager=disabled")},
+	} {
+		if _, err := exec.LookPath(p.Label); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// shared are the directories of a job that its containers write to.
+func (w *World) shared() []string { return []string{w.Src, w.Cache, w.Tools, w.Runner} }
+
+// bwrap is bubblewrap with everything unshared and the host's root read-only.
+func bwrap(w *World, command string) []string {
+	args := []string{"bwrap", "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc",
+		"--tmpfs", "/tmp", "--tmpfs", "/root", "--tmpfs", "/home"}
+	for _, d := range w.shared() {
+		args = append(args, "--bind", d, d)
+	}
+	return append(args, "--clearenv", "--setenv", "PATH", w.o.Path, "--setenv", "HOME", "/root", "--chdir", w.Src, "/bin/sh", "-c", command)
+}
+
+// nsjail is in its mode for one command, with the host's root read-only.
+func nsjail(w *World, command string) []string {
+	args := []string{"nsjail", "-Mo", "-Q", "--chroot", "/", "--time_limit", "0", "--rlimit_as", "hard", "--rlimit_fsize", "hard", "--rlimit_nofile", "hard", "--rlimit_nproc", "hard",
+		"-T", "/tmp", "-T", "/root", "--cwd", w.Src, "-E", "PATH=" + w.o.Path, "-E", "HOME=/root"}
+	for _, d := range w.shared() {
+		args = append(args, "-B", d)
+	}
+	return append(args, "--", "/bin/sh", "-c", command)
+}
+
+// ociPeer runs a step in the container that `runc spec --rootless` describes, as
+// it stands but for the process, the root and the mounts of the job.
+func ociPeer(runtime string, flags ...string) func(w *World, command string) []string {
+	return func(w *World, command string) []string {
+		bundle, err := makeBundle(w, command)
+		if err != nil {
+			return []string{"/bin/sh", "-c", "echo 'no bundle: " + strings.ReplaceAll(err.Error(), "'", "") + "'; exit 125"}
+		}
+		args := append([]string{runtime, "--root", filepath.Join(w.Dir, "subject/state")}, flags...)
+		if runtime == "crun" && os.Geteuid() == 0 {
+			// crun refuses a hybrid tree of control groups, and looks nowhere else.
+			args = append([]string{"unshare", "-m", "/bin/sh", "-c", `mount -t cgroup2 none /sys/fs/cgroup && exec "$@"`, "crun"}, args...)
+		}
+		return append(args, "run", "--bundle", bundle, "drill-"+filepath.Base(bundle)+"-"+filepath.Base(w.Dir))
+	}
+}
+
+type ociMount struct {
+	Destination string   `json:"destination"`
+	Type        string   `json:"type"`
+	Source      string   `json:"source"`
+	Options     []string `json:"options,omitempty"`
+}
+
+func makeBundle(w *World, command string) (string, error) {
+	if err := os.MkdirAll(filepath.Join(w.Dir, "subject"), 0o755); err != nil {
+		return "", err
+	}
+	bundle, err := os.MkdirTemp(filepath.Join(w.Dir, "subject"), "bundle")
+	if err != nil {
+		return "", err
+	}
+	spec := exec.Command("runc", "spec", "--rootless", "--bundle", bundle)
+	if out, err := spec.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("runc spec: %w: %s", err, out)
+	}
+	file := filepath.Join(bundle, "config.json")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	var config map[string]any
+	if err := json.Unmarshal(b, &config); err != nil {
+		return "", err
+	}
+	if err := fillBundle(w, config, bundle, command); err != nil {
+		return "", err
+	}
+	if b, err = json.Marshal(config); err != nil {
+		return "", err
+	}
+	return bundle, os.WriteFile(file, b, 0o644)
+}
+
+func fillBundle(w *World, config map[string]any, bundle, command string) error {
+	root := filepath.Join(bundle, "rootfs")
+	for _, d := range []string{"usr", "etc", "tmp", "root", "proc", "dev", "sys"} {
+		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
+			return err
+		}
+	}
+	for _, d := range []string{"bin", "sbin", "lib", "lib64"} {
+		if err := os.Symlink("usr/"+d, filepath.Join(root, d)); err != nil {
+			return err
+		}
+	}
+	process, ok1 := config["process"].(map[string]any)
+	mounts, ok2 := config["mounts"].([]any)
+	if !ok1 || !ok2 {
+		return fmt.Errorf("runc spec gave no process or mounts")
+	}
+	process["terminal"], process["args"], process["cwd"] = false, []string{"/bin/sh", "-c", command}, w.Src
+	process["env"] = []string{"PATH=" + w.o.Path, "HOME=/root"}
+	more := []ociMount{{"/usr", "none", "/usr", []string{"rbind", "ro"}}, {"/etc", "none", "/etc", []string{"rbind", "ro"}},
+		{"/tmp", "tmpfs", "tmpfs", nil}, {"/root", "tmpfs", "tmpfs", nil}}
+	for _, d := range w.shared() {
+		more = append(more, ociMount{d, "none", d, []string{"rbind", "rw"}})
+	}
+	for _, m := range more {
+		mounts = append(mounts, m)
+	}
+	config["mounts"], config["root"] = mounts, map[string]any{"path": "rootfs", "readonly": false}
+	return nil
+}
