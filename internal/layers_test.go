@@ -93,6 +93,7 @@ func rooms() []room {
 		{"source", 3, rules(never("os/exec")), "a project's repository is read, never given to a program that runs its hooks"},
 		{"secrets", 3, rules(only("digest", "evidence"), never("net", "os/exec")), "what looks for secrets has no way to send one"},
 		{"gate", 4, rules(only("digest", "boundary", "evidence"), never("net", "net/http", "os/exec")), "the same evidence gives the same answer, offline"},
+		{"honey", 4, rules(never("os/exec", "sign")), "what looks like a credential is none"},
 		{"release", 4, rules(never("os/exec", "net/http"), only("digest", "boundary", "evidence", "store", "sign", "provenance", "ledger", "gate")),
 			"no project code ever: it runs nothing and asks nobody"},
 		{"verify", 4, rules(never("net/http", "os/exec")), "a stranger's check is offline, and runs nothing that it checks"},

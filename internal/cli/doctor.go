@@ -37,6 +37,10 @@ func requireFlag(cmd *cobra.Command, level *string, def string) {
 	cmd.Flags().StringVar(level, "require", def, "lowest isolation level that will do: full or reduced")
 }
 
+func honeyFlag(cmd *cobra.Command, off *bool) {
+	cmd.Flags().BoolVar(off, "no-honey", false, "leave honey credentials out of the zones")
+}
+
 func checkRequire(level string) error {
 	switch level {
 	case "", sandbox.LevelFull, sandbox.LevelReduced:

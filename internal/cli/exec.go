@@ -30,6 +30,7 @@ type execFlags struct {
 	env     []string
 	report  string
 	timeout time.Duration
+	noHoney bool
 }
 
 // execResult is sallyport/exec/v1, which --report writes: stdout is the command's.
@@ -55,7 +56,11 @@ What is trusted later cannot be changed (.git, CI files, editor and agent settin
 and credentials in the checkout (.env, .npmrc tokens, the forge's token in
 .git/config) are not seen.
 
-The exit code is the command's; 125 says that the zone would have been too weak.`
+The zone holds honey credentials, which are worth nothing. When one comes out again, in
+what the command prints or asks for, that is an alarm.
+
+The exit code is the command's; 125 says that the zone would have been too weak, and 3
+that a command which ended well took a honey credential.`
 
 func (a *app) execCommand() *cobra.Command {
 	f := &execFlags{}
@@ -77,6 +82,7 @@ func (a *app) execCommand() *cobra.Command {
 	fs.StringArrayVar(&f.show, "show", nil, "file that holds credentials and is shown all the same, relative to the working directory")
 	fs.StringArrayVar(&f.env, "env", nil, "name of a further variable to let through; names of credentials are refused")
 	fs.StringVar(&f.report, "report", "", "file for the outcome as JSON")
+	honeyFlag(cmd, &f.noHoney)
 	fs.DurationVar(&f.timeout, "timeout", 2*time.Hour, "longest time that the command may take")
 	return cmd
 }
@@ -116,6 +122,9 @@ func (a *app) exec(ctx context.Context, f *execFlags, args []string) error {
 		a.words().denial(d)
 	}
 	a.code = out.ExitCode
+	if a.code == 0 && len(out.Alarms) > 0 {
+		a.code = exitNo
+	}
 	return writeReport(f.report, zone, args, out)
 }
 
@@ -158,7 +167,7 @@ func (f *execFlags) fill(req *confine.Request, args []string) error {
 		req.Write = append(req.Write, d)
 	}
 	req.Require, req.Args, req.Names, req.Show = f.require, args, f.env, f.show
-	req.Limits.Time = f.timeout
+	req.Limits.Time, req.Honey = f.timeout, !f.noHoney
 	return nil
 }
 

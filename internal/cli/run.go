@@ -17,6 +17,7 @@ type runFlags struct {
 	policy  string
 	require string
 	noCache bool
+	noHoney bool
 	out     string
 }
 
@@ -48,6 +49,7 @@ func (a *app) runCommand() *cobra.Command {
 	fs.StringVar(&f.policy, "policy", "default", "what must hold before release: default, strict, or a file")
 	requireFlag(cmd, &f.require, sandbox.LevelReduced)
 	fs.BoolVar(&f.noCache, "no-cache", false, "run every stage, also those with nothing changed")
+	honeyFlag(cmd, &f.noHoney)
 	fs.StringVar(&f.out, "out", "", "directory for the artifacts, their bundles and the trusted root")
 	return cmd
 }
@@ -70,7 +72,7 @@ func (a *app) runRun(ctx context.Context, f *runFlags, src string) error {
 	}
 	p := a.newProgress()
 	out, err := lead.Run(ctx, conductor.Request{
-		Source: src, Ref: f.ref, Require: f.require, Without: f.without, NoCache: f.noCache,
+		Source: src, Ref: f.ref, Require: f.require, Without: f.without, NoCache: f.noCache, NoHoney: f.noHoney,
 		Events: p.event,
 	})
 	p.close()

@@ -69,6 +69,7 @@ type Request struct {
 	Require string   // lowest isolation level; empty: full
 	Without []string // stages to leave out
 	NoCache bool     // run every stage, whatever is remembered
+	NoHoney bool     // zones hold no honey credentials
 	Limits  sandbox.Limits
 	Events  func(Event) // nil: none; called by one goroutine at a time
 }

@@ -24,6 +24,7 @@ type Code string
 const (
 	CodeStage       Code = "E-STAGE"        // a command of a stage failed
 	CodeLimit       Code = "E-LIMIT"        // a stage reached a limit
+	CodeCanary      Code = "E-CANARY"       // a honey credential came out of a stage
 	CodeOutput      Code = "E-OUTPUT"       // a stage left something that is not taken
 	CodeNoOutput    Code = "E-NO-OUTPUT"    // a stage did not make an artifact that it declares
 	CodeCrossing    Code = "E-CROSSING"     // the pipeline has a path from taint to authority

@@ -170,6 +170,9 @@ func (r *run) parameters(p *plan) []evidence.Parameter {
 	if r.req.NoCache {
 		out = add(out, "no-cache", "true")
 	}
+	if r.req.NoHoney {
+		out = add(out, "no-honey", "true")
+	}
 	return out
 }
 

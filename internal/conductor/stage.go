@@ -149,13 +149,17 @@ func (r *run) perform(ctx context.Context, j *job, id string) (*result, error) {
 		return nil, err
 	}
 	defer log.f.Close()
-	res, err := r.inZone(ctx, j, id, ws, log)
+	bait := r.bait(j)
+	res, err := r.inZone(ctx, j, id, ws, log, bait)
 	tail, logErr := log.finish()
 	if logErr != nil && err == nil {
 		err = fmt.Errorf("write log: %w", logErr)
 	}
 	if err == nil {
 		err = r.collect(ctx, j, ws, res)
+	}
+	if alarm := r.alarm(ctx, j, bait, res); alarm != nil {
+		err = alarm
 	}
 	if err == nil {
 		err = r.keepLog(log.f, res)
@@ -171,6 +175,8 @@ func (r *run) stageFailed(ctx context.Context, j *job, tail []string, err error)
 	e := &stageError{code: CodeStage, stage: j.stage.Name, why: err.Error(), tail: tail, log: r.rec.logPath(j.stage.Name), err: err}
 	var x *exited
 	switch {
+	case errors.Is(err, errAlarm):
+		e.code = CodeCanary
 	case !errors.As(err, &x):
 		e.code = CodeInternal
 	case r.Store.Room() < 1<<20:
@@ -206,13 +212,16 @@ func commandOf(tail []string) string {
 var errStopped = errors.New("stopped: the run ended before it")
 
 // inZone runs the commands and returns when every process of the zone is gone.
-func (r *run) inZone(ctx context.Context, j *job, id string, ws store.Workspace, log *stageLog) (*result, error) {
+func (r *run) inZone(ctx context.Context, j *job, id string, ws store.Workspace, log *stageLog, bait bait) (*result, error) {
 	if err := r.checkLayers(ctx, j); err != nil {
 		return nil, err
 	}
 	road := r.road(j, id)
 	spec := r.spec(j, id, ws, road)
-	spec.Stdout, spec.Stderr = log, log
+	out := bait.watch.Stream("its log", log)
+	defer out.Close()
+	spec.Stdout, spec.Stderr = out, out
+	bait.lay(&spec)
 	proc, err := r.Sandbox.Start(ctx, spec)
 	if err != nil {
 		if road != nil {
@@ -220,7 +229,7 @@ func (r *run) inZone(ctx context.Context, j *job, id string, ws store.Workspace,
 		}
 		return nil, fmt.Errorf("start zone: %w", err)
 	}
-	ended, err := r.attend(ctx, j, road, proc)
+	ended, err := r.attend(ctx, j, road, proc, bait)
 	receipt := proc.Receipt()
 	r.log(ledger.Entry{Type: ledger.Receipt, Stage: j.stage.Name, Identity: id, Data: digestOfJSON(receipt), Facts: map[string]string{
 		"level": receipt.Level, "probes": fmt.Sprint(len(receipt.Probes)), "clean": fmt.Sprint(receipt.Clean())}})
@@ -229,6 +238,7 @@ func (r *run) inZone(ctx context.Context, j *job, id string, ws store.Workspace,
 		res.Served = road.Served()
 	}
 	r.denials.blocked(&j.stage, ended.Blocked)
+	bait.asked(ended.Blocked)
 	if ctx.Err() != nil {
 		return res, errStopped
 	}
@@ -245,9 +255,11 @@ func (r *run) inZone(ctx context.Context, j *job, id string, ws store.Workspace,
 }
 
 // attend serves a zone until every process of it is gone.
-func (r *run) attend(ctx context.Context, j *job, road *gateway.Session, proc sandbox.Process) (sandbox.Result, error) {
+func (r *run) attend(ctx context.Context, j *job, road *gateway.Session, proc sandbox.Process, bait bait) (sandbox.Result, error) {
 	defer context.AfterFunc(ctx, proc.Kill)()
-	defer serve(ctx, road, proc.Listeners())()
+	listeners, stop := bait.serve(proc.Listeners())
+	defer stop()
+	defer serve(ctx, road, listeners)()
 	defer r.count(j.stage.Name, road)()
 	return proc.Wait()
 }

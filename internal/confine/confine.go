@@ -23,6 +23,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/boundary"
 	"github.com/sallyport/sallyport/internal/evidence"
+	"github.com/sallyport/sallyport/internal/honey"
 	"github.com/sallyport/sallyport/internal/sandbox"
 )
 
@@ -50,6 +51,7 @@ type Request struct {
 	Base  []string        // environment of the toolchains
 	Tools []sandbox.Mount // the toolchains
 	Road  Road            // nil: no network at all
+	Honey bool            // the zone holds honey credentials, and what takes one out is noticed
 
 	Scratch    string // empty directory for this command, for what is shown in place of credentials
 	Quarantine string // directory for what is moved away
@@ -69,6 +71,7 @@ type Outcome struct {
 	Receipt   evidence.Receipt
 	Denials   []evidence.Denial
 	Intruders []Intruder
+	Alarms    []honey.Alarm // credentials that are worth nothing, and that the command took
 }
 
 // Run runs the command and returns when every process of it is gone. The error
@@ -86,6 +89,7 @@ func Run(ctx context.Context, sb sandbox.Sandbox, r Request) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
+	b := r.bait(&spec)
 	proc, err := sb.Start(ctx, spec)
 	if err != nil {
 		return Outcome{}, err
@@ -93,7 +97,7 @@ func Run(ctx context.Context, sb sandbox.Sandbox, r Request) (Outcome, error) {
 	if r.Started != nil {
 		r.Started(proc.Receipt())
 	}
-	stop := r.serve(proc.Listeners())
+	stop := r.serve(proc.Listeners(), b)
 	stopKill := context.AfterFunc(ctx, proc.Kill)
 	res, err := proc.Wait()
 	stopKill()
@@ -106,6 +110,9 @@ func Run(ctx context.Context, sb sandbox.Sandbox, r Request) (Outcome, error) {
 		return Outcome{}, cause
 	}
 	out := Outcome{ExitCode: exitCode(res), Limit: res.Limit, Receipt: proc.Receipt(), Intruders: intruders}
+	if out.Alarms, err = b.alarms(res); err != nil {
+		return Outcome{}, err
+	}
 	out.Denials = r.denials(res, out)
 	return out, nil
 }
@@ -140,18 +147,19 @@ func identity(z boundary.Zone) string {
 }
 
 // serve answers on the zone's own sockets until the returned function is called.
-func (r *Request) serve(listeners []net.Listener) (stop func()) {
+func (r *Request) serve(listeners []net.Listener, b *bait) (stop func()) {
+	listeners, stopHoney := b.serve(listeners)
 	if r.Road == nil {
 		for _, l := range listeners {
 			l.Close()
 		}
-		return func() {}
+		return stopHoney
 	}
-	srv := &http.Server{Handler: r.Road, ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
+	srv := &http.Server{Handler: b.watched(r.Road), ReadHeaderTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
 	for _, l := range listeners {
 		go srv.Serve(l)
 	}
-	return func() { srv.Close() }
+	return func() { srv.Close(); stopHoney() }
 }
 
 func exitCode(res sandbox.Result) int {

@@ -27,6 +27,12 @@ func (r *Request) denials(res sandbox.Result, out Outcome) []evidence.Denial {
 			Do:  "look at " + in.Kept,
 		})
 	}
+	for _, a := range out.Alarms {
+		all = append(all, evidence.Denial{
+			Class: "canary", Target: string(a.Kind), Rule: boundary.SP1, Count: 1, Why: a.Said(),
+			Verdict: "an alarm: the command took a credential", Do: "find what in it reads credentials, before it runs where there are real ones",
+		})
+	}
 	if res.Limit != "" {
 		all = append(all, evidence.Denial{
 			Class: "limit", Target: res.Limit, Rule: boundary.SP3, Count: 1,

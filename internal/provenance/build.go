@@ -33,7 +33,7 @@ const (
 // Parameters are the external parameters that a run can have. A verifier
 // refuses provenance with any other.
 func Parameters() []string {
-	return []string{"source", "ref", "policy", "require", "without", "no-cache"}
+	return []string{"source", "ref", "policy", "require", "without", "no-cache", "no-honey"}
 }
 
 // Complete is the internal parameter that says that resolvedDependencies lists

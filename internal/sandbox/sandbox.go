@@ -93,6 +93,12 @@ type Spec struct {
 	Listen []int
 	// NoLoopback leaves lo down: not even the zone's own processes can connect.
 	NoLoopback bool
+	// Metadata opens one more socket, at the address and port at which clouds
+	// answer about a machine (169.254.169.254:80). The address is then the
+	// zone's own; the listener is the last of Process.Listeners.
+	Metadata bool
+	// Files are put into HOME, which is the payload's to change or delete.
+	Files []File
 
 	Limits Limits
 	Stdin  io.Reader // nil: /dev/null
@@ -107,6 +113,15 @@ type Spec struct {
 	// environment or memory and must not be visible inside.
 	Forbidden []string
 }
+
+// File is one small file in HOME.
+type File struct {
+	Path string // relative to HOME
+	Text string // at most MaxFile bytes
+}
+
+// MaxFile bounds a file that is put into HOME, in bytes.
+const MaxFile = 8 << 10
 
 // Overlay is a copy-on-write tree mounted at Box.
 type Overlay struct {

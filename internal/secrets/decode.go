@@ -114,7 +114,9 @@ func (v *view) run(lo, hi int) {
 	}
 	for shift := range 4 {
 		t := text[shift:]
-		t = t[:len(t)/4*4]
+		if len(t)%4 == 1 { // the last group may be of two or three characters: one or two bytes
+			t = t[:len(t)-1]
+		}
 		out := make([]byte, base64.RawStdEncoding.DecodedLen(len(t)))
 		n, _ := base64.RawStdEncoding.Decode(out, t)
 		look(out[:n])

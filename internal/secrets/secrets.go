@@ -35,6 +35,8 @@ type Options struct {
 	Key []byte
 	// Values are exact bytes that must not be found.
 	Values []Value
+	// ValuesOnly leaves the shapes of credentials out.
+	ValuesOnly bool
 	// Now tells an expired token from a live one. Zero: tokens do not expire.
 	Now time.Time
 	// Limits bound the work; zero fields take the defaults.
@@ -121,9 +123,11 @@ func New(o Options) (*Scanner, error) {
 			return nil, fmt.Errorf("make fingerprint key: %w", err)
 		}
 	}
-	var err error
-	if s.rules, err = compileRules(Rules()); err != nil {
-		return nil, err
+	if !o.ValuesOnly {
+		var err error
+		if s.rules, err = compileRules(Rules()); err != nil {
+			return nil, err
+		}
 	}
 	for _, v := range o.Values {
 		if len(v.Secret) < MinValue {

@@ -359,6 +359,11 @@ func TestValueInEveryForm(t *testing.T) {
 			forms[fmt.Sprint("base64 twice at ", offset, second)] = b64(strings.Repeat("q", second) + b64(pad+canary+"tail"))
 		}
 	}
+	for pad := range 6 { // the value is the last thing in text that is wrapped
+		text := strings.Repeat("p", 45+pad) + canary
+		forms[fmt.Sprint("last in wrapped base64, after ", pad)] = wrap(b64(text+"\n"), 76)
+		forms[fmt.Sprint("last in wrapped base64 twice, after ", pad)] = wrap(b64(wrap(b64(text), 76)+"\n"), 76)
+	}
 	s := scanner(t, Options{Values: []Value{{Rule: "canary:env", Secret: []byte(canary)}}})
 	for name, form := range forms {
 		for _, front := range []int{0, 5, block + ahead - 20, block + ahead + back - 8} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // Tree scans every file of a directory: names, link targets and contents. Links
@@ -48,6 +49,8 @@ func (w *walk) node(root *os.Root, p place, path string, d fs.DirEntry) error {
 	switch {
 	case d.IsDir(), d.Type() == fs.ModeSymlink:
 		return nil
+	case d.Type() == fs.ModeDevice|fs.ModeCharDevice && isRemoval(d):
+		return nil
 	case !d.Type().IsRegular():
 		return fmt.Errorf("%s is %s: neither file, directory nor link", parent.name, d.Type())
 	}
@@ -61,4 +64,15 @@ func (w *walk) node(root *os.Root, p place, path string, d fs.DirEntry) error {
 	}
 	defer f.Close()
 	return w.file(p, f)
+}
+
+// isRemoval tells the mark by which a layer of an overlay says that a name of
+// the layers below it is gone: a character device with the number zero.
+func isRemoval(d fs.DirEntry) bool {
+	info, err := d.Info()
+	if err != nil {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && st.Rdev == 0
 }

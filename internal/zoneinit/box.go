@@ -72,6 +72,23 @@ func (b *box) mountBox() error {
 	return at("overlay", unix.Mount("overlay", "/"+strings.Trim(b.Box, "/"), "overlay", unix.MS_NOSUID|unix.MS_NODEV, options))
 }
 
+// furnish puts files into the payload's home directory, which is its own to
+// change or delete.
+func (b *box) furnish() error {
+	for _, f := range b.Files {
+		path := "home/sallyport/" + f.Path
+		if i := strings.LastIndexByte(path, '/'); i > 0 {
+			if err := directory(b.root, path[:i], 0o755); err != nil {
+				return err
+			}
+		}
+		if err := file(b.root, path, f.Text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // writable gives the directories that take the changes, below the root.
 func (b *box) writable() (upper, scratch string, err error) {
 	if b.Upper == "" {

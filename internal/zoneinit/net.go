@@ -5,6 +5,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sallyport/sallyport/internal/zoneinit/probe"
 )
 
 // request is the kernel's struct ifreq, as far as flags go.
@@ -44,21 +46,59 @@ func (b *box) listen() error {
 		return loopback(false)
 	}
 	for _, port := range b.Listen {
-		fd, err := listenOn(port)
+		fd, err := listenOn([4]byte{127, 0, 0, 1}, port)
 		if err != nil {
 			return at("port "+strconv.Itoa(port), err)
 		}
 		b.listeners = append(b.listeners, fd)
 	}
+	if !b.Metadata {
+		return nil
+	}
+	if err := addAddress(probe.MetadataAddress()); err != nil {
+		return err
+	}
+	fd, err := listenOn(probe.MetadataAddress(), probe.MetadataPort)
+	if err != nil {
+		return at("the metadata address", err)
+	}
+	b.listeners = append(b.listeners, fd)
 	return nil
 }
 
-func listenOn(port int) (int, error) {
+// addressRequest is the kernel's struct ifreq with an address in it.
+type addressRequest struct {
+	name [unix.IFNAMSIZ]byte
+	addr unix.RawSockaddrInet4
+	_    [8]byte
+}
+
+// addAddress gives the loopback interface one more address, and no more than
+// that one: the whole network of its class would be answered otherwise.
+func addAddress(address [4]byte) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return at("socket", err)
+	}
+	defer unix.Close(fd)
+	for _, step := range [...]struct {
+		request uintptr
+		value   [4]byte
+	}{{unix.SIOCSIFADDR, address}, {unix.SIOCSIFNETMASK, [4]byte{255, 255, 255, 255}}} {
+		r := addressRequest{name: [unix.IFNAMSIZ]byte{'l', 'o', ':', '0'}, addr: unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: step.value}}
+		if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), step.request, uintptr(unsafe.Pointer(&r))); e != 0 {
+			return at("address of lo", e)
+		}
+	}
+	return nil
+}
+
+func listenOn(address [4]byte, port int) (int, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, err
 	}
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: port, Addr: address}); err != nil {
 		unix.Close(fd)
 		return -1, err
 	}

@@ -157,7 +157,7 @@ func (p *payload) probeZone() error {
 	}
 	p.results = probe.Run(probe.Config{
 		HostPIDs: c.HostPIDs, HostNS: c.HostNS, StateDir: c.StateDir, AllowedListen: c.AllowedListen,
-		Canaries: c.Canaries, Forbidden: c.Forbidden, NoLoopback: c.NoLoopback, Zone: c.Zone,
+		Canaries: c.Canaries, Forbidden: c.Forbidden, NoLoopback: c.NoLoopback, Metadata: c.Metadata, Zone: c.Zone,
 		AllowedEnv: names, Env: p.launch.Env, Writable: p.launch.Writable,
 	})
 	return nil

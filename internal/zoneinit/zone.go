@@ -91,6 +91,7 @@ func (z *zone) makeZone() error {
 	if err := z.all([]step{
 		{"name the host", func() error { return unix.Sethostname([]byte(m.Hostname)) }},
 		{"size the writable places", func() error { return resizeScratch(m.Disk) }},
+		{"put files into the home directory", b.furnish},
 		{"mount the box", b.mountBox},
 		{"mount what the stage may see", b.mountAll},
 		{"mask paths", b.maskAll},

@@ -88,11 +88,14 @@ func (s *Sandbox) newPlan(spec sandbox.Spec) (*plan, error) {
 		p.user.inside = spec.UID
 	}
 	p.setup = wire.Setup{
-		Hostname: spec.Hostname, NoLoopback: spec.NoLoopback, Listen: spec.Listen, Box: boxOf(spec), Disk: p.limits.Disk,
+		Hostname: spec.Hostname, NoLoopback: spec.NoLoopback, Listen: spec.Listen, Metadata: spec.Metadata, Box: boxOf(spec), Disk: p.limits.Disk,
 		Base: wire.Source{FD: -1},
 	}
 	if spec.Hostname == "" {
 		p.setup.Hostname = "sallyport"
+	}
+	for _, f := range spec.Files {
+		p.setup.Files = append(p.setup.Files, wire.File(f))
 	}
 	if err := s.planTrees(p); err != nil {
 		p.close()
@@ -111,7 +114,7 @@ func check(spec sandbox.Spec) error {
 		return errors.New("no command for the zone")
 	case spec.UID < 0 || spec.UID > 65533:
 		return fmt.Errorf("user %d inside a zone: from 1 to 65533", spec.UID)
-	case spec.NoLoopback && len(spec.Listen) > 0:
+	case spec.NoLoopback && (len(spec.Listen) > 0 || spec.Metadata):
 		return errors.New("a zone without loopback cannot listen")
 	case spec.Dir != "" && !path.IsAbs(spec.Dir):
 		return fmt.Errorf("working directory %q is not absolute", spec.Dir)
@@ -121,6 +124,11 @@ func check(spec sandbox.Spec) error {
 		return fmt.Errorf("hostname of %d bytes: at most 64", len(spec.Hostname))
 	case len(spec.Overlay.Lower)+len(spec.Mounts)+1 > maxFDs:
 		return fmt.Errorf("%d layers and mounts: at most %d", len(spec.Overlay.Lower)+len(spec.Mounts), maxFDs-1)
+	}
+	for _, f := range spec.Files {
+		if !filepath.IsLocal(f.Path) || path.Clean(f.Path) != f.Path || len(f.Text) > sandbox.MaxFile {
+			return fmt.Errorf("file %q for the home directory: a clean path below it and at most %d bytes", f.Path, sandbox.MaxFile)
+		}
 	}
 	for _, port := range spec.Listen {
 		if port < 1 || port > 65535 {
@@ -377,7 +385,7 @@ func (s *Sandbox) planLaunch(p *plan) {
 		},
 		Probe: wire.Probing{
 			Zone: spec.Zone.String(), HostPIDs: []int{os.Getpid(), os.Getppid()}, HostNS: s.ownNS, StateDir: s.options.StateDir,
-			AllowedListen: spec.Listen, Canaries: spec.Canaries, Forbidden: spec.Forbidden, NoLoopback: spec.NoLoopback,
+			AllowedListen: spec.Listen, Canaries: spec.Canaries, Forbidden: spec.Forbidden, NoLoopback: spec.NoLoopback, Metadata: spec.Metadata,
 		},
 	}
 	if spec.Dir == "" {

@@ -334,9 +334,14 @@ func beat(a []string) int {
 	}
 }
 
-// get reads what a listener on the zone's loopback says.
+// get reads what a listener on the zone's loopback says: a port there, or an
+// address.
 func get(a []string) int {
-	c, err := net.DialTimeout("tcp4", "127.0.0.1:"+a[0], 5*time.Second)
+	to := a[0]
+	if !strings.Contains(to, ":") {
+		to = "127.0.0.1:" + to
+	}
+	c, err := net.DialTimeout("tcp4", to, 5*time.Second)
 	if err != nil {
 		fmt.Println("refused:", err)
 		return 0

@@ -148,8 +148,56 @@ func (s *suite) testGateway(t *testing.T) {
 			t.Errorf("a port that nobody serves: %q", out)
 		}
 	})
+	t.Run("metadata", s.testMetadata)
 	t.Run("not from the host", s.testOnlyInside)
 	t.Run("no loopback", s.testNoLoopback)
+}
+
+// testMetadata checks that the clouds' address is the controller's where a zone
+// is given that, alone with it, and nobody's elsewhere.
+func (s *suite) testMetadata(t *testing.T) {
+	for to, want := range map[string]string{"169.254.169.254:80": "got: second\n", "169.254.170.2:80": "refused", "169.254.169.254:81": "refused", "9101": "got: first\n"} {
+		spec := s.spec(t, "get", to)
+		spec.Listen, spec.Metadata = []int{9101}, true
+		if out := s.serveAndRun(t, spec, "first", "second"); !strings.HasPrefix(out, want) {
+			t.Errorf("%s: %q, not %q", to, out, want)
+		}
+	}
+	if out := s.say(t, s.spec(t, "get", "169.254.169.254:80")); !strings.HasPrefix(out, "refused") {
+		t.Errorf("a zone without the address: %q", out)
+	}
+	spec := s.spec(t, "exit", "0")
+	spec.NoLoopback, spec.Metadata = true, true
+	s.impossible(t, spec)
+}
+
+// impossible checks that a Spec which makes no sense starts nothing.
+func (s *suite) impossible(t *testing.T, spec sandbox.Spec) {
+	t.Helper()
+	if p, err := s.sb.Start(t.Context(), spec); err == nil {
+		p.Kill()
+		p.Wait()
+		t.Error("the zone was started")
+	}
+}
+
+// testHomeFiles checks that files are put into HOME, and are the payload's own.
+func (s *suite) testHomeFiles(t *testing.T) {
+	canary := "canary-of-the-home"
+	files := []sandbox.File{{Path: ".npmrc", Text: canary}, {Path: "a/b/c", Text: canary + "\n"}}
+	spec := s.spec(t, "search", reversed(canary))
+	spec.Files = files
+	if out := s.say(t, spec); out != "file "+sandbox.Home+"/.npmrc\nfile "+sandbox.Home+"/a/b/c\n" {
+		t.Errorf("the files show as %q", out)
+	}
+	spec = s.spec(t, "write", sandbox.Home+"/.npmrc", "mine")
+	spec.Files = files
+	s.say(t, spec)
+	for _, bad := range []string{"../x", "/etc/x", "a/../b", "", strings.Repeat("a", 300)} {
+		spec := s.spec(t, "exit", "0")
+		spec.Files = []sandbox.File{{Path: bad}}
+		s.impossible(t, spec)
+	}
 }
 
 // testOnlyInside checks that the sockets of a zone are reached from nowhere else.
@@ -206,7 +254,7 @@ func (s *suite) serveAndRun(t *testing.T, spec sandbox.Spec, texts ...string) st
 		t.Fatalf("%d listeners for %d ports", len(all), len(texts))
 	}
 	for i, l := range all {
-		if port := l.Addr().(*net.TCPAddr).Port; port != spec.Listen[i] {
+		if port := l.Addr().(*net.TCPAddr).Port; i < len(spec.Listen) && port != spec.Listen[i] {
 			t.Errorf("listener %d is on port %d", i, port)
 		}
 		defer l.Close()

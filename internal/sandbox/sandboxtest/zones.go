@@ -221,6 +221,7 @@ func (s *suite) testPayload(t *testing.T) {
 		s.say(t, spec)
 	})
 	t.Run("no such program", s.testNoProgram)
+	t.Run("files of the home", s.testHomeFiles)
 	t.Run("descriptors", s.testDescriptors)
 	t.Run("canary", func(t *testing.T) {
 		w := newWorld(t)

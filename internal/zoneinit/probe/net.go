@@ -17,9 +17,15 @@ func (p *prober) network() {
 	p.found("net.listeners", "only the gateway's", p.listenersAgainst())
 	p.found("net.unix.named", "none", p.unixAgainst())
 	isolated := interfaces == "" && routes == ""
+	metadata := "169.254.170.2:80 100.100.100.200:80"
+	if p.Metadata {
+		p.found("net.metadata.honey", "the zone's own", honeyAgainst())
+	} else {
+		metadata = "169.254.169.254:80 " + metadata
+	}
 	for _, a := range [...]struct{ name, wanted, v4 string }{
 		{"net.tcp.public", "unreachable", "192.0.2.1:443 198.51.100.1:80 203.0.113.1:22"},
-		{"net.tcp.metadata", "unreachable", "169.254.169.254:80 169.254.170.2:80 100.100.100.200:80"},
+		{"net.tcp.metadata", "unreachable", metadata},
 		{"net.tcp.private", "unreachable", "10.0.0.1:443 172.16.0.1:443 192.168.0.1:443"},
 	} {
 		p.found(a.name, a.wanted, p.reach(isolated, a.v4))
@@ -256,10 +262,13 @@ func (p *prober) listenersAgainst() string {
 	if tcp == 0 {
 		return ""
 	}
-	if tcp > len(p.AllowedListen) {
+	taken := 0
+	if p.Metadata && honeyAgainst() == "" {
+		taken++
+	}
+	if tcp > len(p.AllowedListen)+taken {
 		return strconv.Itoa(tcp) + " TCP sockets"
 	}
-	taken := 0
 	for _, port := range p.AllowedListen {
 		if portTaken(port) {
 			taken++
@@ -294,6 +303,30 @@ func socketsInUse(v4, v6 string) (tcp int, against string) {
 		return 0, "cannot tell: the kernel does not count TCP sockets"
 	}
 	return tcp, ""
+}
+
+// MetadataAddress and MetadataPort are where clouds answer about a machine.
+func MetadataAddress() [4]byte { return [4]byte{169, 254, 169, 254} }
+
+// MetadataPort is HTTP's.
+const MetadataPort = 80
+
+// honeyAgainst checks that the metadata address is an address of the zone
+// itself: a socket can be bound to it. Whoever answers there is then in this
+// network namespace, and that is the socket that the controller serves.
+func honeyAgainst() string {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return "cannot tell: " + errnoName(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: MetadataAddress()}); err != nil {
+		return "not an address of the zone: " + errnoName(err)
+	}
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: MetadataAddress(), Port: MetadataPort}); err != nil {
+		return "nobody listens: " + errnoName(err)
+	}
+	return ""
 }
 
 // portTaken tells whether some socket holds the port on the loopback address.

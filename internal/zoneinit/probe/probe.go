@@ -24,6 +24,7 @@ type Config struct {
 	Forbidden     []string // values that must not be visible
 	AllowedEnv    []string // names of variables that the payload may have
 	NoLoopback    bool     // lo has to be down
+	Metadata      bool     // the clouds' metadata address is the zone's own, and the controller listens there
 	Zone          string   // the zone's name, for the results
 
 	// HostNS are the controller's namespaces that the zone must not share, as

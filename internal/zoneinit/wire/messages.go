@@ -73,12 +73,22 @@ func (m *Mask) fields(c *coder) {
 	c.bool(&m.Hidden)
 }
 
+// File is one small file in the payload's home directory.
+type File struct{ Path, Text string } // Path is relative to it
+
+func (f *File) fields(c *coder) {
+	c.string(&f.Path)
+	c.string(&f.Text)
+}
+
 // Setup is the zone of one stage, as PID 1 makes it. It says nothing of the
 // payload: what PID 1 does not know, it cannot give away.
 type Setup struct {
 	Hostname   string
 	NoLoopback bool
 	Listen     []int
+	Metadata   bool // a socket at the clouds' metadata address, the last of the sockets
+	Files      []File
 
 	Box   string
 	Lower []Source
@@ -95,6 +105,8 @@ func (m *Setup) fields(c *coder) {
 	c.string(&m.Hostname)
 	c.bool(&m.NoLoopback)
 	list(c, &m.Listen, c.int)
+	c.bool(&m.Metadata)
+	list(c, &m.Files, func(f *File) { f.fields(c) })
 	c.string(&m.Box)
 	list(c, &m.Lower, func(s *Source) { s.fields(c) })
 	m.Base.fields(c)
@@ -154,6 +166,7 @@ type Probing struct {
 	Canaries      []string
 	Forbidden     []string
 	NoLoopback    bool
+	Metadata      bool
 }
 
 func (p *Probing) fields(c *coder) {
@@ -165,6 +178,7 @@ func (p *Probing) fields(c *coder) {
 	list(c, &p.Canaries, c.string)
 	list(c, &p.Forbidden, c.string)
 	c.bool(&p.NoLoopback)
+	c.bool(&p.Metadata)
 }
 
 // Launch is the payload; its standard input, output and error come with it.

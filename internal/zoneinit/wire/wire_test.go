@@ -12,6 +12,7 @@ func messages() map[string]Message {
 		"prepare": &Prepare{UID: 1000, KeepHost: true, Without: []string{Landlock, ""}, FailStep: 3},
 		"setup": &Setup{
 			Hostname: "h", NoLoopback: true, Listen: []int{1, 65535}, Box: "/box",
+			Metadata: true, Files: []File{{".npmrc", "x"}, {"a/b", ""}},
 			Lower: []Source{{FD: 0}, {FD: -1, Path: "/a"}}, Base: Source{FD: 2}, Upper: "u", Work: "w",
 			Mounts: []Mount{{From: Source{FD: 1}, Inside: "/m", Writable: true, Exec: true, File: true}, {Inside: "/n"}},
 			Masks:  []Mask{{Path: "/box/.git"}, {Path: "/box/x", Hidden: true}}, Disk: 1 << 40,
@@ -22,7 +23,7 @@ func messages() map[string]Message {
 			Limits: []Rlimit{{7, -1}}, Without: []string{Seccomp}, FailStep: 1, Notify: true,
 			Probe: Probing{
 				Zone: "build", HostPIDs: []int{1}, HostNS: []string{"net:[1]"}, StateDir: "/s", AllowedListen: []int{9},
-				Canaries: []string{"c"}, Forbidden: []string{"f"}, NoLoopback: true,
+				Canaries: []string{"c"}, Forbidden: []string{"f"}, NoLoopback: true, Metadata: true,
 			},
 		},
 		"probed": &Probed{Probes: []Probe{{"n", "w", "g", true}, {}}, Missing: []Lack{{"a", "b"}}},
