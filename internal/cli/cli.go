@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/term"
 )
@@ -59,11 +60,13 @@ type app struct {
 	lookup  func(string) (string, bool)
 	tty     bool // stderr is a terminal
 
-	format  string // -o
-	state   string // --state
-	sandbox string // --sandbox
-	quiet   bool   // --quiet
-	code    int    // exit code of a command that ended without a problem
+	format        string // -o
+	state         string // --state
+	sandbox       string // --sandbox
+	malware       string // --malware
+	malwareMaxAge time.Duration
+	quiet         bool // --quiet
+	code          int  // exit code of a command that ended without a problem
 }
 
 func (a *app) run(ctx context.Context, args []string) int {

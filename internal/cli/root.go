@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -46,6 +47,8 @@ func (a *app) root() *cobra.Command {
 	f.StringVarP(&a.format, "output", "o", "text", "form of the result: text or json")
 	f.StringVar(&a.state, "state", "", "directory for what Sallyport keeps (default ~/.local/state/sallyport)")
 	f.StringVar(&a.sandbox, "sandbox", "namespaces", "what keeps zones apart: namespaces")
+	f.StringVar(&a.malware, "malware", "", "feed of known malware: a folder or zip archive of OSV records")
+	f.DurationVar(&a.malwareMaxAge, "malware-max-age", 7*24*time.Hour, "oldest feed that will do; 0 for any")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "say nothing but the result and what went wrong")
 	cmd.AddCommand(a.commands()...)
 	wrapArgs(cmd)

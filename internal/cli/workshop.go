@@ -12,6 +12,7 @@ import (
 	"github.com/sallyport/sallyport/internal/conductor"
 	"github.com/sallyport/sallyport/internal/gate"
 	"github.com/sallyport/sallyport/internal/gateway"
+	"github.com/sallyport/sallyport/internal/gateway/screen"
 	"github.com/sallyport/sallyport/internal/ledger"
 	"github.com/sallyport/sallyport/internal/secrets"
 	"github.com/sallyport/sallyport/internal/store"
@@ -50,7 +51,9 @@ func (w *workshop) openGateway(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.gateway, err = gateway.New(gateway.Options{Dir: w.paths.gateway, Upstreams: upstreams})
+	w.gateway, err = gateway.New(gateway.Options{
+		Dir: w.paths.gateway, Upstreams: upstreams, Malware: screen.Options{Path: w.app.malware, MaxAge: w.app.malwareMaxAge},
+	})
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package drill
 
 import (
-	"archive/zip"
 	"bytes"
 	"context"
 	"fmt"
@@ -182,25 +181,14 @@ func moduleCache() Case {
 // fileProxy is a module proxy as a folder, with one module in it.
 func fileProxy(dir, module, version, source string) error {
 	at := filepath.Join(dir, module, "@v")
-	var z bytes.Buffer
-	zw := zip.NewWriter(&z)
-	mod := "module " + module + "\n"
-	for name, text := range map[string]string{"go.mod": mod, "x.go": source} {
-		f, err := zw.Create(fmt.Sprintf("%s@%s/%s", module, version, name))
-		if err != nil {
-			return err
-		}
-		if _, err := f.Write([]byte(text)); err != nil {
-			return err
-		}
-	}
-	if err := zw.Close(); err != nil {
+	z, err := moduleZip(module, version, source)
+	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(at, 0o755); err != nil {
 		return err
 	}
-	for name, text := range map[string]string{"list": version + "\n", version + ".mod": mod, version + ".zip": z.String(),
+	for name, text := range map[string]string{"list": version + "\n", version + ".mod": "module " + module + "\n", version + ".zip": string(z),
 		version + ".info": fmt.Sprintf(`{"Version":%q,"Time":"2024-01-01T00:00:00Z"}`, version)} {
 		if err := os.WriteFile(filepath.Join(at, name), []byte(text), 0o644); err != nil {
 			return err

@@ -22,6 +22,7 @@ package drill
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/boundary"
@@ -59,6 +60,10 @@ type Case struct {
 	// Refused is a code such as E-GW-FOREIGN-HOST: a subject that refuses with it
 	// before the step runs has stopped the attack.
 	Refused []string
+	// Env are further variables of the job, filled in like Files.
+	Env []string
+	// OwnState gives the subject a state directory for this case alone.
+	OwnState bool
 	// Prepare makes what Files cannot say.
 	Prepare func(ctx context.Context, w *World) error
 	Attacks []Attack
@@ -252,6 +257,12 @@ func (c *Case) replay(ctx context.Context, o Options, s Subject) (*World, error)
 }
 
 func (c *Case) play(ctx context.Context, w *World, s Subject) error {
+	for _, v := range c.Env {
+		w.vars = append(w.vars, w.fill(v))
+	}
+	if c.OwnState {
+		w.state = filepath.Join(w.Dir, "subject", "state")
+	}
 	for name, text := range c.Files {
 		if err := w.write(name, text); err != nil {
 			return err

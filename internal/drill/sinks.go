@@ -22,10 +22,12 @@ type sinks struct {
 
 	closers  []io.Closer
 	callBack func(port string) // is told where a listener says that it is
+	up       *upstream
 
-	mu    sync.Mutex
-	serve map[string][]byte // path -> what the HTTP sink answers with
-	seen  map[string][]byte // by sink, such as "http/steal" or "dns"
+	mu     sync.Mutex
+	zipped string            // the path that is answered compressed
+	serve  map[string][]byte // path -> what the HTTP sink answers with
+	seen   map[string][]byte // by sink, such as "http/steal" or "dns"
 }
 
 // maxSeen bounds what one sink keeps.
@@ -85,7 +87,17 @@ func (s *sinks) openHTTP(string, kit) error {
 			go s.callBack(port)
 		}
 		s.mu.Lock()
+		_, fixed := s.serve[r.URL.Path]
+		s.mu.Unlock()
+		if !fixed && s.up != nil && s.up.serve(w, r) {
+			return
+		}
+		s.mu.Lock()
 		answer, ok := s.serve[r.URL.Path]
+		if ok && s.zipped == r.URL.Path {
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Header().Set("Content-Type", "application/json")
+		}
 		s.mu.Unlock()
 		switch {
 		case ok:
@@ -111,6 +123,14 @@ func (s *sinks) answer(path string, b []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.serve[path] = b
+}
+
+// answerZipped is answer with bytes that are compressed for the way.
+func (s *sinks) answerZipped(path string, b []byte) {
+	s.answer(path, b)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.zipped = path
 }
 
 func (s *sinks) openTCP(string, kit) error {

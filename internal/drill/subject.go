@@ -113,7 +113,11 @@ func (s Boundary) argv(command string) []string {
 // env is the job's whole environment: to keep it out of the zone is the
 // subject's affair.
 func (s Boundary) env(w *World) []string {
-	return w.env("SALLYPORT_STATE="+s.State, "RELEASE_TOKEN="+w.kit[Release])
+	state := s.State
+	if w.state != "" {
+		state = w.state
+	}
+	return w.env("SALLYPORT_STATE="+state, "RELEASE_TOKEN="+w.kit[Release])
 }
 
 // run makes a pipeline of the stages and runs it.

@@ -72,6 +72,8 @@ type World struct {
 	log     bytes.Buffer // what the steps printed
 	steps   bytes.Buffer // what the subject itself said
 	codes   []int        // how the commands ended
+	vars    []string     // variables of the case
+	state   string       // state directory of the subject, where the case has one of its own
 	before  map[string]string
 	changed []string // paths below Dir that are not as before; ordered
 	strict  bool     // nothing outside of the checkout may change
@@ -231,7 +233,7 @@ func (w *World) env(more ...string) []string {
 		"GITHUB_ENV=" + filepath.Join(w.Runner, "env"), "DEPLOY_TOKEN=" + w.kit[Env], "AWS_SECRET_ACCESS_KEY=" + w.kit[Env],
 		"GIT_CONFIG_NOSYSTEM=1", "npm_config_update_notifier=false", "npm_config_fund=false", "npm_config_audit=false",
 		"GOFLAGS=-mod=mod", "GOPROXY=off", "GOSUMDB=off", "GOTOOLCHAIN=local", "npm_config_nodedir=/usr",
-	}, w.o.Shared...), more...)
+	}, w.o.Shared...), append(w.vars, more...)...)
 }
 
 // command runs one command in the checkout; a command that fails is no error.

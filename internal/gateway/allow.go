@@ -53,6 +53,9 @@ func (g *Gateway) plan(ctx context.Context, root string, from pipeline.Gateway, 
 		if err := set.goPlan.Read(tree, src, pin, s.Config()); err != nil {
 			return nil, err
 		}
+		if err := set.goPlan.Screen(s.Known()); err != nil {
+			return nil, err
+		}
 	}
 	for _, src := range from.Npm {
 		s, err := g.npmService(ctx)
@@ -61,6 +64,9 @@ func (g *Gateway) plan(ctx context.Context, root string, from pipeline.Gateway, 
 		}
 		set.npm = s
 		if err := set.npmPlan.Read(tree, src, pin, s.Config()); err != nil {
+			return nil, err
+		}
+		if err := set.npmPlan.Screen(s.Known()); err != nil {
 			return nil, err
 		}
 	}

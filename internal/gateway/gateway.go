@@ -29,6 +29,7 @@ import (
 	"github.com/sallyport/sallyport/internal/gateway/fault"
 	"github.com/sallyport/sallyport/internal/gateway/golang"
 	"github.com/sallyport/sallyport/internal/gateway/npm"
+	"github.com/sallyport/sallyport/internal/gateway/screen"
 	"github.com/sallyport/sallyport/internal/gateway/upstream"
 	"github.com/sallyport/sallyport/internal/gateway/vault"
 )
@@ -72,6 +73,7 @@ type Options struct {
 	Dir       string // the gateway's own directory, mode 0700
 	Upstreams Upstreams
 	Client    upstream.Options
+	Malware   screen.Options // the feed of known malware; without a path there is none
 }
 
 // Gateway fetches, verifies and keeps what sessions serve. It is safe for
@@ -83,9 +85,10 @@ type Gateway struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	mu  sync.Mutex
-	gos *golang.Service
-	npm *npm.Service
+	mu   sync.Mutex
+	gos  *golang.Service
+	npm  *npm.Service
+	feed *screen.Feed // nil: not read yet
 }
 
 // New opens a gateway's directory. It contacts no upstream.
@@ -118,6 +121,16 @@ func (g *Gateway) Close() error {
 	return nil
 }
 
+// known reads the feed of known malware, once. Without it nothing comes in.
+func (g *Gateway) known() (*screen.Feed, error) {
+	if g.feed != nil {
+		return g.feed, nil
+	}
+	var err error
+	g.feed, err = screen.Load(g.o.Malware)
+	return g.feed, err
+}
+
 func (g *Gateway) goService(ctx context.Context) (*golang.Service, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -131,7 +144,11 @@ func (g *Gateway) goService(ctx context.Context) (*golang.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.gos, err = golang.NewService(g.ctx, conf, g.client, g.vault, g.o.Dir)
+	feed, err := g.known()
+	if err != nil {
+		return nil, err
+	}
+	g.gos, err = golang.NewService(g.ctx, conf, g.client, g.vault, g.o.Dir, feed)
 	return g.gos, err
 }
 
@@ -148,7 +165,11 @@ func (g *Gateway) npmService(ctx context.Context) (*npm.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.npm = npm.NewService(g.ctx, conf, g.client, g.vault)
+	feed, err := g.known()
+	if err != nil {
+		return nil, err
+	}
+	g.npm = npm.NewService(g.ctx, conf, g.client, g.vault, feed)
 	return g.npm, nil
 }
 

@@ -28,6 +28,7 @@ type (
 	aGlob      = val[refGlob, *refGlob]
 	aLocation  = val[location, *location]
 	aPattern   = val[authority, *authority]
+	aPackage   = val[packageGlob, *packageGlob]
 	anAudience = val[audience, *audience]
 	aProcesses = val[processes, *processes]
 
@@ -60,10 +61,12 @@ func (f *gatewayForm) read(r *report, n *yaml.Node) { readForm(r, n, f) }
 func (f *gatewayForm) schema() object               { return formSchema(f) }
 
 type npmForm struct {
-	Dir      aPath `key:"dir" doc:"Where package.json is; the lockfile's folder if left out."`
-	Lockfile aPath `key:"lockfile" doc:"package-lock.json or npm-shrinkwrap.json, from the project's root."`
-	MinAge   aSpan `key:"min_age" doc:"How old a version must be, such as 3d."`
-	OmitDev  aFlag `key:"omit_dev" doc:"Leave out development dependencies."`
+	Dir      aPath                     `key:"dir" doc:"Where package.json is; the lockfile's folder if left out."`
+	Lockfile aPath                     `key:"lockfile" doc:"package-lock.json or npm-shrinkwrap.json, from the project's root."`
+	MinAge   aSpan                     `key:"min_age" doc:"How old a version must be, such as 3d."`
+	OmitDev  aFlag                     `key:"omit_dev" doc:"Leave out development dependencies."`
+	Internal list[aPackage, *aPackage] `key:"internal" doc:"Names that are your own, with * for any part: never taken from the default registry."`
+	Accept   list[aPackage, *aPackage] `key:"accept" doc:"Names that look like well-known ones, and are meant."`
 	at       mark
 }
 

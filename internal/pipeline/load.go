@@ -74,13 +74,22 @@ func (l *loader) gateway() Gateway {
 	var g Gateway
 	for _, f := range l.form.Gateway.Npm.items {
 		dir, lockfile := l.source(f.Dir, f.Lockfile, f.at, "package-lock.json", "npm-shrinkwrap.json")
-		g.Npm = append(g.Npm, NpmSource{Dir: dir, Lockfile: lockfile, OmitDev: f.OmitDev.V.on, MinAge: f.MinAge.V.d, Line: f.at.line})
+		g.Npm = append(g.Npm, NpmSource{Dir: dir, Lockfile: lockfile, OmitDev: f.OmitDev.V.on, MinAge: f.MinAge.V.d, Line: f.at.line,
+			Internal: packages(f.Internal), Accept: packages(f.Accept)})
 	}
 	for _, f := range l.form.Gateway.Go.items {
 		dir, lockfile := l.source(f.Dir, f.Lockfile, f.at, "go.sum", "go.work.sum")
 		g.Go = append(g.Go, GoSource{Dir: dir, Lockfile: lockfile, MinAge: f.MinAge.V.d, Line: f.at.line})
 	}
 	return g
+}
+
+func packages(l list[aPackage, *aPackage]) []string {
+	var out []string
+	for _, p := range l.items {
+		out = append(out, string(p.V.word))
+	}
+	return out
 }
 
 // source checks one entry of the gateway: a folder, a lockfile, or both.

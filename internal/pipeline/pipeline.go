@@ -48,6 +48,8 @@ type NpmSource struct {
 	Lockfile string        `json:"lockfile,omitempty"` // package-lock.json or npm-shrinkwrap.json; empty: none yet
 	OmitDev  bool          `json:"omit_dev,omitempty"`
 	MinAge   time.Duration `json:"min_age,omitempty"`
+	Internal []string      `json:"internal,omitempty"` // names of the project's owner, with stars: never from the default registry
+	Accept   []string      `json:"accept,omitempty"`   // names that look like well-known ones and are meant
 	Line     int           `json:"line,omitempty"`
 }
 

@@ -45,6 +45,7 @@ type (
 	refGlob      struct{ word }
 	person       struct{ word }
 	audience     struct{ word }
+	packageGlob  struct{ word }
 	location     struct{ word }
 	authority    struct{ word }
 	reportKind   struct{ word }
@@ -57,6 +58,7 @@ var (
 	projectPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
 	stagePattern     = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
 	artifactPattern  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+	packagePattern   = regexp.MustCompile(`^(@[A-Za-z0-9*~_.-]+/)?[A-Za-z0-9*~_.-]+$`)
 	identityPattern  = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
 	envNamePattern   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	oneLinePattern   = regexp.MustCompile(`^[^\r\n]+$`)
@@ -121,6 +123,12 @@ func (w *command) set(s string) error {
 	return fits("command", commandPattern, s, 65536)
 }
 func (*command) schema() object { return textSchema(commandPattern, 65536) }
+
+func (w *packageGlob) set(s string) error {
+	w.word = word(s)
+	return fits("pattern for package names", packagePattern, s, 214)
+}
+func (*packageGlob) schema() object { return textSchema(packagePattern, 214) }
 
 func (w *refGlob) set(s string) error {
 	w.word = word(s)

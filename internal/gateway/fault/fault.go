@@ -24,6 +24,10 @@ const (
 	ForeignHost  Code = "gw-foreign-host"  // an address that is not a configured upstream
 	NotMember    Code = "gw-not-member"    // asked for something outside the allow-set
 	TooYoung     Code = "gw-too-young"     // younger than min_age, or of unknown age
+	Malware      Code = "gw-malware"       // the feed of known malware names it
+	Feed         Code = "gw-feed"          // that feed cannot be read, or is too old
+	Lookalike    Code = "gw-lookalike"     // a new name that can be taken for another
+	Internal     Code = "gw-internal-name" // a name of the project's owner, from somebody else's registry
 	Limit        Code = "gw-limit"         // larger, deeper or more than is accepted
 	Archive      Code = "gw-archive"       // an archive that must not be unpacked
 	Config       Code = "gw-config"        // the client configuration of this machine does not serve

@@ -48,7 +48,12 @@ type SumConfig struct {
 func Discover(ctx context.Context) (Config, error) {
 	cmd := exec.CommandContext(ctx, "go", "env", "-json", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE", "GOVERSION", "GOHOSTOS", "GOHOSTARCH", "GOROOT")
 	cmd.Dir = "/"
-	cmd.Env = append(os.Environ(), "GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS=")
+	away, err := os.MkdirTemp("", "sallyport-go-")
+	if err != nil {
+		return Config{}, fault.Wrap(fault.Store, "ask go for its configuration", err)
+	}
+	defer os.RemoveAll(away)
+	cmd.Env = append(os.Environ(), "GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS=", "GOENV="+userGoEnv(), "XDG_CONFIG_HOME="+away) // where it counts its calls
 	var out, talk bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &talk
 	if err := cmd.Run(); err != nil {
@@ -62,6 +67,19 @@ func Discover(ctx context.Context) (Config, error) {
 		return Config{}, fault.Wrap(fault.Config, "read the answer of go env", err)
 	}
 	return FromEnv(env, readNetrc(os.Getenv))
+}
+
+// userGoEnv is the file in which the user's go env -w settings are (go help
+// environment).
+func userGoEnv() string {
+	if name := os.Getenv("GOENV"); name != "" {
+		return name
+	}
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "off"
+	}
+	return filepath.Join(dir, "go", "env")
 }
 
 // FromEnv makes a configuration of the values that `go env` gives. Credentials

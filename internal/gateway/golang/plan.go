@@ -17,6 +17,7 @@ import (
 	"github.com/sallyport/sallyport/internal/evidence"
 	"github.com/sallyport/sallyport/internal/gateway/fault"
 	"github.com/sallyport/sallyport/internal/gateway/intake"
+	"github.com/sallyport/sallyport/internal/gateway/screen"
 	"github.com/sallyport/sallyport/internal/pipeline"
 )
 
@@ -44,6 +45,20 @@ func (p *Plan) Modules() []*Module {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Version.Version, b.Version.Version))
 	})
 	return list
+}
+
+// Screen refuses a plan that names known malware. A module of which the go
+// command reads no more than its go.mod runs nothing.
+func (p *Plan) Screen(feed *screen.Feed) error {
+	for _, m := range p.Modules() {
+		if !m.Zip {
+			continue
+		}
+		if err := feed.Refusal(screen.Go, m.Path, m.Version.Version, m.where()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Materials lists everything that the plan allows.

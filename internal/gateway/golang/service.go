@@ -20,6 +20,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/evidence"
 	"github.com/sallyport/sallyport/internal/gateway/fault"
+	"github.com/sallyport/sallyport/internal/gateway/screen"
 	"github.com/sallyport/sallyport/internal/gateway/upstream"
 	"github.com/sallyport/sallyport/internal/gateway/vault"
 )
@@ -34,6 +35,7 @@ type Service struct {
 	flight singleflight.Group
 	busy   sync.WaitGroup // fetches under way
 	now    func() time.Time
+	feed   *screen.Feed
 
 	mu    sync.Mutex
 	fresh map[string]bool              // keys fetched in this process
@@ -41,12 +43,12 @@ type Service struct {
 }
 
 // NewService returns a service that keeps the database's tree head below dir.
-func NewService(ctx context.Context, conf Config, client *upstream.Client, v *vault.Vault, dir string) (*Service, error) {
+func NewService(ctx context.Context, conf Config, client *upstream.Client, v *vault.Vault, dir string, feed *screen.Feed) (*Service, error) {
 	db, err := newDatabase(ctx, conf, client, filepath.Join(dir, "sumdb"))
 	if err != nil {
 		return nil, err
 	}
-	return &Service{conf: conf, client: client, vault: v, db: db, ctx: ctx, now: time.Now, fresh: map[string]bool{}, dates: map[module.Version]time.Time{}}, nil
+	return &Service{conf: conf, client: client, vault: v, db: db, ctx: ctx, now: time.Now, feed: feed, fresh: map[string]bool{}, dates: map[module.Version]time.Time{}}, nil
 }
 
 // Wait returns when no fetch is under way. The context that the service was
@@ -55,6 +57,9 @@ func (s *Service) Wait() { s.busy.Wait() }
 
 // Config is what the service was made with.
 func (s *Service) Config() Config { return s.conf }
+
+// Known is the malware that the service knows.
+func (s *Service) Known() *screen.Feed { return s.feed }
 
 // got is one verified file, open.
 type got struct {
@@ -79,6 +84,10 @@ func (s *Service) key(m *Module, kind string) string {
 
 // open gives a file of a module, fetched and verified where it is not here yet.
 func (s *Service) open(ctx context.Context, m *Module, kind string) (got, error) {
+	// Asked at each request: bytes that are here may have become known since.
+	if err := s.feed.Refusal(screen.Go, m.Path, m.Version.Version, m.where()); err != nil {
+		return got{}, err
+	}
 	if err := s.age(ctx, m); err != nil {
 		return got{}, err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/gateway/fault"
 	"github.com/sallyport/sallyport/internal/gateway/intake"
+	"github.com/sallyport/sallyport/internal/gateway/screen"
 )
 
 // manifest is what is read of a package.json.
@@ -69,9 +70,17 @@ func (r *reader) unlocked() error {
 		if err != nil {
 			return err.At(fmt.Sprintf("%s:%d", name, lineNaming(b, dep)))
 		}
-		if real != "" {
-			r.plan.roots[real] = true
+		if real == "" {
+			continue
 		}
+		where := fmt.Sprintf("%s:%d", name, lineNaming(b, dep))
+		if r.plan.stray(real, r.conf) {
+			return strayRefusal(real, where)
+		}
+		if err := screen.LookalikeRefusal(real, where, r.src.Accept); err != nil {
+			return err
+		}
+		r.plan.roots[real] = true
 	}
 	if len(wants) > 0 || len(m.Workspaces) > 0 {
 		r.plan.Unpinned = append(r.plan.Unpinned, name)

@@ -15,6 +15,7 @@ import (
 	"github.com/sallyport/sallyport/internal/evidence"
 	"github.com/sallyport/sallyport/internal/gateway/fault"
 	"github.com/sallyport/sallyport/internal/gateway/intake"
+	"github.com/sallyport/sallyport/internal/gateway/screen"
 	"github.com/sallyport/sallyport/internal/gateway/upstream"
 	"github.com/sallyport/sallyport/internal/pipeline"
 )
@@ -27,6 +28,7 @@ type Plan struct {
 	roots     map[string]bool       // names that the manifests want
 	overrides map[string][]byte
 	minAge    time.Duration
+	internal  []string // patterns of names that the default registry may not give
 	Unpinned  []string // manifests that want packages and have no lockfile
 }
 
@@ -56,6 +58,27 @@ func (p *Plan) Materials() []evidence.Material {
 	return out
 }
 
+// Screen refuses a plan that names known malware.
+func (p *Plan) Screen(feed *screen.Feed) error {
+	for _, m := range p.Packages() {
+		if err := feed.Refusal(screen.Npm, m.Name, m.Version, m.where()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stray says whether a name is one of the project owner's own, and would be
+// taken from the registry where everybody publishes.
+func (p *Plan) stray(name string, conf Config) bool {
+	return screen.Internal(p.internal, name) && conf.For(name).String() == conf.Registry.String()
+}
+
+func strayRefusal(name, where string) *fault.Error {
+	return fault.New(fault.Internal, name+" is one of your own names (gateway.npm.internal), and the public registry would be asked for it").At(where).
+		Mend("npm config set " + cmp.Or(scope(name), "@scope") + ":registry to your registry; a name without a scope cannot be kept apart, so give it one")
+}
+
 // reader reads one NpmSource.
 type reader struct {
 	tree *intake.Tree
@@ -74,6 +97,7 @@ func (p *Plan) Read(tree *intake.Tree, src pipeline.NpmSource, pin evidence.Pin,
 	}
 	src.Dir = dir
 	p.minAge = max(p.minAge, src.MinAge)
+	p.internal = append(p.internal, src.Internal...)
 	r := &reader{tree: tree, conf: conf, src: src, pin: pin, plan: p}
 	if err := r.override(); err != nil {
 		return err
@@ -121,6 +145,9 @@ func (r *reader) entry(e *entry) error {
 			return r.at(e, fault.ForeignHost, "package %s comes from %q, outside the project", name, resolved)
 		}
 		return nil // an archive of the project itself
+	}
+	if r.plan.stray(name, r.conf) {
+		return strayRefusal(name, fmt.Sprintf("%s:%d", r.lock.name, e.line))
 	}
 	site, escaped, err := r.origin(e, name, version, resolved)
 	if err != nil {

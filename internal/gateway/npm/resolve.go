@@ -15,6 +15,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/evidence"
 	"github.com/sallyport/sallyport/internal/gateway/fault"
+	"github.com/sallyport/sallyport/internal/gateway/screen"
 )
 
 // reach is what a zone that makes a lockfile may ask for: the names that the
@@ -26,6 +27,7 @@ type reach struct {
 	seen  map[string]*Package // by name@version, from served documents
 	paths map[string]*Package // by decoded path, where it is not the usual one
 	bad   map[string]error    // versions that cannot be fetched, and why
+	stray func(name string) bool
 }
 
 // Bounds of one session.
@@ -34,8 +36,8 @@ const (
 	maxSeen  = 1_000_000
 )
 
-func newReach(p *Plan) *reach {
-	r := &reach{names: map[string]bool{}, seen: map[string]*Package{}, paths: map[string]*Package{}, bad: map[string]error{}}
+func newReach(p *Plan, conf Config) *reach {
+	r := &reach{stray: func(name string) bool { return p.stray(name, conf) }, names: map[string]bool{}, seen: map[string]*Package{}, paths: map[string]*Package{}, bad: map[string]error{}}
 	for name := range p.roots {
 		r.names[name] = true
 	}
@@ -87,7 +89,7 @@ func (r *reach) learn(p *Package, doc *versionDoc, err error) {
 					name = alias[:i]
 				}
 			}
-			if validName(name) && len(r.names) < maxReach {
+			if validName(name) && len(r.names) < maxReach && !r.stray(name) {
 				r.names[name] = true
 			}
 		}
@@ -166,6 +168,10 @@ func (v *View) keep(name, version string, raw json.RawMessage, times map[string]
 		return false
 	}
 	p := &Package{Name: name, Version: version, Pin: evidence.PinMade, Scripts: doc.HasInstallScript, MinAge: v.plan.minAge}
+	if err := v.s.feed.Refusal(screen.Npm, name, version, ""); err != nil {
+		v.resolve.learn(p, &versionDoc{}, err)
+		return false
+	}
 	if p.MinAge > 0 && oldEnough(p, times[version], v.s.now()) != nil {
 		return false
 	}

@@ -32,7 +32,7 @@ type View struct {
 func (s *Service) View(plan *Plan, book *record.Book, resolve bool) *View {
 	v := &View{s: s, plan: plan, book: book, docs: map[string][]byte{}}
 	if resolve {
-		v.resolve = newReach(plan)
+		v.resolve = newReach(plan, s.conf)
 	}
 	return v
 }

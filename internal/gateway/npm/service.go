@@ -15,6 +15,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/evidence"
 	"github.com/sallyport/sallyport/internal/gateway/fault"
+	"github.com/sallyport/sallyport/internal/gateway/screen"
 	"github.com/sallyport/sallyport/internal/gateway/upstream"
 	"github.com/sallyport/sallyport/internal/gateway/vault"
 )
@@ -34,6 +35,7 @@ type Service struct {
 	flight singleflight.Group
 	busy   sync.WaitGroup // fetches under way
 	now    func() time.Time
+	feed   *screen.Feed
 
 	mu    sync.Mutex
 	fresh map[string]bool                 // keys fetched in this process
@@ -41,8 +43,8 @@ type Service struct {
 }
 
 // NewService returns a service.
-func NewService(ctx context.Context, conf Config, client *upstream.Client, v *vault.Vault) *Service {
-	return &Service{conf: conf, client: client, vault: v, ctx: ctx, now: time.Now, fresh: map[string]bool{}, dates: map[string]map[string]time.Time{}}
+func NewService(ctx context.Context, conf Config, client *upstream.Client, v *vault.Vault, feed *screen.Feed) *Service {
+	return &Service{conf: conf, client: client, vault: v, ctx: ctx, now: time.Now, feed: feed, fresh: map[string]bool{}, dates: map[string]map[string]time.Time{}}
 }
 
 // Wait returns when no fetch is under way. The context that the service was
@@ -51,6 +53,9 @@ func (s *Service) Wait() { s.busy.Wait() }
 
 // Config is what the service was made with.
 func (s *Service) Config() Config { return s.conf }
+
+// Known is the malware that the service knows.
+func (s *Service) Known() *screen.Feed { return s.feed }
 
 // got is one verified tarball, open.
 type got struct {
@@ -66,6 +71,10 @@ func (p *Package) key() string { return KindTarball + " " + p.id() + " " + p.Int
 
 // open gives a package's tarball, fetched and verified where it is not here yet.
 func (s *Service) open(ctx context.Context, p *Package) (got, error) {
+	// Asked at each request: bytes that are here may have become known since.
+	if err := s.feed.Refusal(screen.Npm, p.Name, p.Version, p.where()); err != nil {
+		return got{}, err
+	}
 	if err := s.age(ctx, p); err != nil {
 		return got{}, err
 	}
@@ -76,6 +85,9 @@ func (s *Service) open(ctx context.Context, p *Package) (got, error) {
 			if e, err = s.fetchOnce(ctx, p); err != nil {
 				return got{}, err
 			}
+		}
+		if err := s.same(p, e); err != nil {
+			return got{}, err
 		}
 		f, err := s.vault.Open(e, p.Integrity.check)
 		if err == nil {
@@ -88,6 +100,23 @@ func (s *Service) open(ctx context.Context, p *Package) (got, error) {
 		}
 	}
 	return got{}, fault.New(fault.Tampered, "stored bytes of "+p.id()+" change again and again")
+}
+
+// same holds a version to the bytes that this gateway saw under it first: a
+// version that no lockfile pins has no other promise than that a registry never
+// changes one.
+func (s *Service) same(p *Package, e vault.Entry) error {
+	key := "first " + KindTarball + " " + p.id()
+	first, known := s.vault.Find(key)
+	if !known {
+		e.Key = key
+		return s.vault.Note(e)
+	}
+	if first.Digest == e.Digest || p.Pin != evidence.PinMade {
+		return nil
+	}
+	return fault.New(fault.Checksum, fmt.Sprintf("%s is not what the registry gave on %s: a version never changes", p.id(), first.FirstSeen.Format(time.DateOnly))).
+		At(p.where()).Mend("find out which of the two is right, and commit a lockfile that names it")
 }
 
 // fetchOnce fetches one tarball once, however many sessions ask.
