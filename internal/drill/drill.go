@@ -179,8 +179,8 @@ func (c *Case) judge(a *Attack, control, subject *World) Result {
 	case Bound:
 		r.Outcome = Bounded
 	}
-	if stray := subject.strays(); len(stray) > 0 && r.Outcome != Leaked {
-		r.Outcome, r.Reached = Effect, append(r.Reached, stray...)
+	if len(subject.strays) > 0 && r.Outcome != Leaked {
+		r.Outcome, r.Reached = Effect, append(r.Reached, subject.strays...)
 	}
 	r.doubt(c, subject)
 	return r

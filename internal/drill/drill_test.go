@@ -112,7 +112,7 @@ func TestJudge(t *testing.T) {
 				subject.log.WriteString("drill: m\n")
 			}
 			if c.stray != "" {
-				subject.changed = []string{c.stray}
+				subject.note(c.stray)
 			}
 			var in []*World
 			if c.control {
@@ -136,9 +136,12 @@ func TestJudge(t *testing.T) {
 
 // In a whole run nothing in the checkout may change either.
 func TestStraysOfAWholeRun(t *testing.T) {
-	w := &World{strict: true, whole: true, changed: []string{"src/x"}}
-	if len(w.strays()) != 1 {
-		t.Error("a changed source is not seen")
+	w := &World{strict: true, whole: true}
+	w.note("src/x")
+	w.whole = false
+	w.note("src/y")
+	if !slices.Equal(w.strays, []string{"changes src/x"}) || !w.has("src/y") {
+		t.Errorf("%v of %v", w.strays, w.changed)
 	}
 }
 
@@ -163,6 +166,19 @@ func TestSuiteIsWhole(t *testing.T) {
 	for n := range 35 {
 		if name := fmt.Sprintf("R%02d", n+1); !techniques[name] {
 			t.Errorf("no case for %s", name)
+		}
+	}
+	for n := range 15 {
+		if name := fmt.Sprintf("G%d", n+1); !techniques[name] {
+			t.Errorf("no case for %s", name)
+		}
+	}
+	if n := len(incidentCases()); n != 12 {
+		t.Errorf("%d incidents", n)
+	}
+	for _, c := range incidentCases() {
+		if a := c.Attacks[0]; len(a.Story) < 3 || len(a.Links) < 2 {
+			t.Errorf("%s tells no story", a.ID)
 		}
 	}
 	for _, b := range behaviours() {

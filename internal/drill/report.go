@@ -126,11 +126,12 @@ func Write(w io.Writer, subject, isolation string, results []Result, seconds flo
 	fmt.Fprintf(w, "drill against %s, isolation %s\n\n", subject, isolation)
 	for _, r := range results {
 		fmt.Fprintf(w, "%-9s %-14s %s\n", r.Outcome, r.ID, r.Title)
-		for _, line := range r.Story {
-			fmt.Fprintf(w, "          %s\n", line)
-		}
-		for _, s := range r.Stops {
-			fmt.Fprintf(w, "          stop     %s\n", s)
+		if len(r.Story) > 0 {
+			r.tell(w)
+		} else {
+			for _, s := range r.Stops {
+				fmt.Fprintf(w, "          stop     %s\n", s)
+			}
 		}
 		for _, s := range r.Reached {
 			fmt.Fprintf(w, "          reached  %s\n", s)
@@ -153,6 +154,26 @@ func Write(w io.Writer, subject, isolation string, results []Result, seconds flo
 		}
 	}
 	fmt.Fprintf(w, "in %.0f s\n", seconds)
+}
+
+// tell prints an incident: its story, then link by link what became of it here.
+func (r *Result) tell(w io.Writer) {
+	for _, line := range r.Story {
+		fmt.Fprintf(w, "          | %s\n", line)
+	}
+	for _, l := range r.Links {
+		became := "held"
+		switch {
+		case !l.Control:
+			became = "not shown plainly"
+		case !l.Subject && l.Wall != "":
+			became = "stopped by " + l.Wall
+		case !l.Subject:
+			became = "stopped"
+		}
+		fmt.Fprintf(w, "          %-58s %s\n", l.Name, became)
+	}
+	fmt.Fprintf(w, "          independent stops: %d\n", len(r.Stops))
 }
 
 func (c Count) rest() string {

@@ -1,11 +1,14 @@
 package drill
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -106,6 +109,10 @@ func (s Boundary) Play(ctx context.Context, w *World, a *Act) error {
 	return nil
 }
 
+// runNumber is how a run says which one it is: others run in the same state
+// directory at the same time.
+var runNumber = regexp.MustCompile(`(?m)^run ([0-9]+), isolation`)
+
 func (s Boundary) argv(command string) []string {
 	return append(append([]string{}, s.Binary...), "--sandbox", s.Sandbox, command)
 }
@@ -132,12 +139,17 @@ func (s Boundary) run(ctx context.Context, w *World, a *Act) error {
 		return err
 	}
 	args := append(s.argv("run"), "--require", s.Require, "--out", w.Out)
-	if _, err := w.command(ctx, &w.steps, s.env(w), args...); err != nil {
+	var said bytes.Buffer
+	if _, err := w.command(ctx, io.MultiWriter(&w.steps, &said), s.env(w), args...); err != nil {
 		return err
+	}
+	number := runNumber.FindSubmatch(said.Bytes())
+	if number == nil {
+		return nil // refused before it was a run
 	}
 	// What the stages printed is a log that somebody reads.
 	for _, st := range a.Stages {
-		args := append(s.argv("logs"), stageName(a, st))
+		args := append(s.argv("logs"), stageName(a, st), "--run", string(number[1]))
 		if _, err := w.command(ctx, &w.log, s.env(w), args...); err != nil {
 			return err
 		}

@@ -8,7 +8,7 @@ import (
 
 // Suite is every case.
 func Suite() []Case {
-	return slices.Concat(tongueCases(), installCases(), returnCases(), gatewayCases())
+	return slices.Concat(tongueCases(), installCases(), returnCases(), gatewayCases(), incidentCases())
 }
 
 // Choose returns the cases of which an attack matches: by the start of its id,

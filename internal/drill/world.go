@@ -76,6 +76,7 @@ type World struct {
 	state   string       // state directory of the subject, where the case has one of its own
 	before  map[string]string
 	changed []string // paths below Dir that are not as before; ordered
+	strays  []string // changes that a zone should not have made
 	strict  bool     // nothing outside of the checkout may change
 	whole   bool     // nor in it
 	closed  bool
@@ -286,11 +287,21 @@ func (w *World) compare() error {
 		}
 	}
 	for _, n := range names {
-		if after[n] != w.before[n] && !slices.Contains(w.changed, n) {
-			w.changed = append(w.changed, n)
+		if after[n] != w.before[n] {
+			w.note(n)
 		}
 	}
 	return nil
+}
+
+// note remembers a path that an act changed, and whether it may.
+func (w *World) note(name string) {
+	if !slices.Contains(w.changed, name) {
+		w.changed = append(w.changed, name)
+	}
+	if inSrc := strings.HasPrefix(name, "src/"); w.strict && (!inSrc || w.whole) {
+		w.strays = append(w.strays, "changes "+name)
+	}
 }
 
 // trees are the digests of all files of the world but those of the subject.
@@ -324,17 +335,6 @@ func (w *World) trees() (map[string]string, error) {
 func (w *World) settle() error {
 	time.Sleep(30 * time.Millisecond)
 	return nil
-}
-
-// strays are the places outside of the checkout that a step in a zone changed.
-func (w *World) strays() []string {
-	var out []string
-	for _, p := range w.changed {
-		if inSrc := strings.HasPrefix(p, "src/"); w.strict && (!inSrc || w.whole) {
-			out = append(out, "changes "+p)
-		}
-	}
-	return out
 }
 
 // ran says whether a hostile step is known to have run: it prints the mark, or

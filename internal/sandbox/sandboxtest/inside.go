@@ -31,6 +31,9 @@ func inside(role string, args []string) int {
 		}
 		return drive(args[0], args[1:])
 	}
+	if role == "fuzz-child" {
+		return fuzzOne(args)
+	}
 	do, ok := roles()[role]
 	if !ok {
 		fmt.Fprintln(os.Stderr, "no role", role)
@@ -76,6 +79,7 @@ func roles() map[string]func(args []string) int {
 		"meet":    meet,
 		"get":     get,
 		"self":    self,
+		"fuzz":    fuzz,
 		"setuid":  func([]string) int { return fail(unix.Setuid(0)) },
 	}
 }

@@ -78,6 +78,7 @@ func Run(t *testing.T, newSandbox func(t *testing.T) sandbox.Sandbox) {
 		{"pair", s.testPair},
 		{"gateway", s.testGateway},
 		{"limits", s.testLimits},
+		{"fuzz", s.testFuzz},
 		{"end", s.testEnd},
 	} {
 		t.Run(group.name, group.run)
