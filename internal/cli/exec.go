@@ -118,6 +118,9 @@ func (a *app) exec(ctx context.Context, f *execFlags, args []string) error {
 	if err := errors.Join(err, flush()); err != nil {
 		return fmt.Errorf("confine %s: %w", args[0], err)
 	}
+	if err := w.paths.keep(args[0], zone.String(), &out); err != nil {
+		return err
+	}
 	for _, d := range out.Denials {
 		a.words().denial(d)
 	}

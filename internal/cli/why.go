@@ -13,18 +13,18 @@ import (
 // whyResult is sallyport/why/v1: one recorded refusal.
 type whyResult struct {
 	Schema string          `json:"schema"`
-	Run    string          `json:"run"`
+	Run    string          `json:"run"`  // its number, or x and that of a confined command
 	Rule   string          `json:"rule"` // in words
 	Denial evidence.Denial `json:"denial"`
 }
 
-var denialID = regexp.MustCompile(`^D-([0-9]+)-[0-9]+$`)
+var denialID = regexp.MustCompile(`^D-(x?)([0-9]+)-[0-9]+$`)
 
 func (a *app) whyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "why DENIAL",
-		Short:   "explain a recorded refusal, such as D-42-3",
-		Example: "  sallyport why D-42-3",
+		Short:   "explain a recorded refusal, such as D-42-3 of a run or D-x7-1 of exec",
+		Example: "  sallyport why D-42-3\n  sallyport why D-x7-1",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(_ *cobra.Command, args []string) error { return a.why(args[0]) },
 	}
@@ -35,20 +35,44 @@ func (a *app) why(id string) error {
 	if m == nil {
 		return usagef("%q is not the id of a refusal, such as D-42-3", id)
 	}
-	o, err := a.loadRun(m[1])
+	if m[1] != "" {
+		return a.whyExec(id, m[2])
+	}
+	o, err := a.loadRun(m[2])
 	if err != nil {
 		return err
 	}
 	for _, d := range o.Run.Denials {
-		if d.ID != id {
-			continue
+		if d.ID == id {
+			return a.because(d, o.Run.ID, o.LogPath(d.Stage))
 		}
-		res := whyResult{"sallyport/why/v1", o.Run.ID, d.Rule.Text(), d}
-		return a.result(res, func(w io.Writer) {
-			(&words{w: w}).denial(d)
-			fmt.Fprintf(w, "  %-8s %s: %s\n", "means", d.Rule, d.Rule.Text())
-			fmt.Fprintf(w, "  %-8s %s\n", "log", o.LogPath(d.Stage))
-		})
 	}
 	return &problem{Code: codeNoDenial, Exit: exitUsage, What: fmt.Sprintf("run %s has no refusal %s", o.Run.ID, id), Next: "sallyport runs show " + o.Run.ID}
+}
+
+// whyExec explains a refusal of a confined command.
+func (a *app) whyExec(id, number string) error {
+	p, err := a.paths()
+	if err != nil {
+		return err
+	}
+	kept, err := p.keptDenials(number)
+	if err != nil {
+		return err
+	}
+	for _, d := range kept.Denials {
+		if d.ID == id {
+			return a.because(d, "x"+number, "")
+		}
+	}
+	return &problem{Code: codeNoDenial, Exit: exitUsage, What: fmt.Sprintf("command x%s had no refusal %s", number, id)}
+}
+
+func (a *app) because(d evidence.Denial, run, log string) error {
+	return a.result(whyResult{"sallyport/why/v1", run, d.Rule.Text(), d}, func(w io.Writer) {
+		words := &words{w: w}
+		words.denial(d)
+		words.field("means", string(d.Rule)+": "+d.Rule.Text())
+		words.field("log", log)
+	})
 }

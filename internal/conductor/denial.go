@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/sallyport/sallyport/internal/boundary"
 	"github.com/sallyport/sallyport/internal/digest"
@@ -57,7 +58,10 @@ func (d *denials) blocked(s *pipeline.Stage, seen []sandbox.Blocked) {
 	for _, b := range seen {
 		one := evidence.Denial{
 			ID: d.id(), Class: b.What, Stage: s.Name, Zone: s.Zone, Process: chain(b.Process), Target: harmless([]byte(b.Target)),
-			Rule: boundary.SP3, Why: s.Zone.String() + " does not have it", Where: whereOf(s), Time: d.run.now(), Count: b.Count,
+			Package: harmless([]byte(b.Package)), Rule: boundary.SP3, Why: s.Zone.String() + " does not have it", Where: whereOf(s), Time: b.Time, Count: b.Count,
+		}
+		if one.Time.IsZero() {
+			one.Time = d.run.now()
 		}
 		switch b.What {
 		case "connect", "lookup", "send", "bind":
@@ -65,6 +69,48 @@ func (d *denials) blocked(s *pipeline.Stage, seen []sandbox.Blocked) {
 		}
 		d.add(one)
 	}
+}
+
+// limit records the limit at which a stage was ended.
+func (d *denials) limit(s *pipeline.Stage, ended sandbox.Result, given sandbox.Limits) {
+	if ended.Limit == "" {
+		return
+	}
+	target, raise := limitOf(ended.Limit, given)
+	d.add(evidence.Denial{
+		ID: d.id(), Class: "limit", Stage: s.Name, Zone: s.Zone, Target: target, Rule: boundary.SP3, Why: "a zone's resources are bounded", Where: whereOf(s),
+		Verdict: "the cause: the stage was ended at this limit", Do: raise, Time: d.run.now(), Count: 1,
+	})
+}
+
+// limitOf says which limit it was, and what to write to raise it for this one
+// stage. Zero means the sandbox's default, which is not known here.
+func limitOf(name string, given sandbox.Limits) (target, raise string) {
+	value, more := "", ""
+	switch name {
+	case "time":
+		if given.Time > 0 {
+			value, more = given.Time.String(), (2 * given.Time).String()
+		}
+	case "memory":
+		if given.Memory > 0 {
+			value, more = fmt.Sprintf("%d MiB", given.Memory>>20), fmt.Sprintf("%dMiB", given.Memory>>19)
+		}
+	case "disk":
+		if given.Disk > 0 {
+			value, more = fmt.Sprintf("%d MiB", given.Disk>>20), fmt.Sprintf("%dMiB", given.Disk>>19)
+		}
+	case "pids":
+		if given.PIDs > 0 {
+			value, more = fmt.Sprintf("%d processes", given.PIDs), fmt.Sprint(2*given.PIDs)
+		}
+	default:
+		return name, "let the stage do less of it: this limit is the same for all"
+	}
+	if value == "" {
+		return name + ", at the default", "if it should need more, write below the stage in " + pipeline.FileName + ": limits: { " + name + ": ... }"
+	}
+	return name + ", " + value, "if it should need more, write below the stage in " + pipeline.FileName + ": limits: { " + name + ": " + more + " }"
 }
 
 func (d *denials) id() string { return fmt.Sprintf("D-%s-%d", d.run.rec.run.ID, d.next()) }
@@ -141,13 +187,22 @@ func (d *denials) judge(stage, failure string) {
 			}
 			one.Verdict = "not the cause of a failure: the stage went on and ended well"
 			if failure != "" {
-				one.Verdict = "likely the cause: the stage ended: " + failure
-				if after := d.run.now().Sub(one.Time).Seconds(); after > 0.1 {
-					one.Verdict = fmt.Sprintf("likely the cause: %.1f s later the stage ended: %s", after, failure)
-				}
+				one.Verdict = causeOf(d.run.now().Sub(one.Time), failure)
 			}
 		}
 	})
+}
+
+// soon is how long after a refusal a stage ends that could not do without.
+const soon = 3 * time.Second
+
+// causeOf says whether a refusal made a stage fail, as far as the time between
+// the two can tell.
+func causeOf(after time.Duration, failure string) string {
+	if after > soon {
+		return fmt.Sprintf("may be the cause: the stage went on for %s, and ended: %s", after.Round(time.Second), failure)
+	}
+	return fmt.Sprintf("likely the cause: %.1f s later the stage ended: %s", max(0, after.Seconds()), failure)
 }
 
 // served adds what a stage was given to the run's materials.

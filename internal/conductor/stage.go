@@ -238,6 +238,7 @@ func (r *run) inZone(ctx context.Context, j *job, id string, ws store.Workspace,
 		res.Served = road.Served()
 	}
 	r.denials.blocked(&j.stage, ended.Blocked)
+	r.denials.limit(&j.stage, ended, spec.Limits)
 	bait.asked(ended.Blocked)
 	if ctx.Err() != nil {
 		return res, errStopped

@@ -43,7 +43,7 @@ func (r *Request) denials(res sandbox.Result, out Outcome) []evidence.Denial {
 		d := &all[i]
 		d.ID = fmt.Sprintf("D-exec-%d", i+1)
 		d.Stage, d.Zone = "exec", r.Zone
-		if d.Do == "" || strings.HasPrefix(d.Do, "sallyport why") { // nothing of exec is kept to be asked about
+		if d.Do == "" || strings.HasPrefix(d.Do, "sallyport why") { // this very text is what why would say
 			d.Do = remedy(d.Class)
 		}
 		if d.Time.IsZero() {
@@ -77,7 +77,7 @@ func verdict(code int) string {
 }
 
 func (r *Request) blocked(b sandbox.Blocked) evidence.Denial {
-	d := evidence.Denial{Class: "file", Target: b.Target, Process: b.Process, Rule: boundary.SP3, Count: b.Count, Why: "the zone does not let it"}
+	d := evidence.Denial{Class: "file", Target: b.Target, Process: b.Process, Package: b.Package, Time: b.Time, Rule: boundary.SP3, Count: b.Count, Why: "the zone does not let it"}
 	if b.What == "connect" || strings.HasPrefix(b.What, "net") {
 		d.Class = "net"
 		d.Why = fmt.Sprintf("%s has no network", r.Zone)

@@ -230,7 +230,7 @@ type Finding struct {
 // Denial is one refusal, explained (DESIGN section 8).
 type Denial struct {
 	ID      string        `json:"id"`    // D-<run>-<n>
-	Class   string        `json:"class"` // net, package, file, limit, gate
+	Class   string        `json:"class"` // net, package, file, limit, canary
 	Stage   string        `json:"stage"`
 	Zone    boundary.Zone `json:"zone"`
 	Process string        `json:"process,omitempty"` // chain, outermost first

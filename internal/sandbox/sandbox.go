@@ -190,7 +190,9 @@ type Result struct {
 type Blocked struct {
 	What    string // connect, file, exec, syscall
 	Target  string
-	Process string
+	Process string    // the chain of command lines, outermost first: the zone's own word
+	Package string    // whose code it was, as far as package managers tell their scripts; the zone's own word, too
+	Time    time.Time // of the first one
 	Count   int
 }
 

@@ -2,12 +2,14 @@ package namespaces
 
 import (
 	"encoding/binary"
+	"io"
 	"net/netip"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 	"unsafe"
 
@@ -109,11 +111,11 @@ func (w *watcher) look(n *notification) {
 	if !ok {
 		return
 	}
-	process := chain(pid, w.first)
+	process, owner := chain(pid, w.first), ownerOf(pid)
 	if w.ioctl(unix.SECCOMP_IOCTL_NOTIF_ID_VALID, unsafe.Pointer(&n.id)) != 0 {
 		return // the number may be another process's by now
 	}
-	w.note(sandbox.Blocked{What: what, Target: target, Process: process, Count: 1})
+	w.note(sandbox.Blocked{What: what, Target: target, Process: process, Package: owner, Time: time.Now(), Count: 1})
 }
 
 // classify tells what an attempt is. On the zone's own loopback nothing is
@@ -208,6 +210,46 @@ func parent(stat []byte) int {
 		return 0
 	}
 	return pid
+}
+
+// maxEnviron bounds what is read of a process's environment, in bytes.
+const maxEnviron = 256 << 10
+
+// ownerOf names the package whose code a process runs, where a package manager
+// told it: npm and cargo do so to the scripts that they start, and go generate
+// to its commands.
+func ownerOf(pid int) string {
+	f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/environ")
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxEnviron))
+	if err != nil {
+		return ""
+	}
+	return owner(b)
+}
+
+// owner reads an environment as proc_pid_environ(5) gives it. Whoever wrote it
+// may lie.
+func owner(environ []byte) string {
+	said := map[string]string{}
+	for kv := range strings.SplitSeq(string(environ), "\x00") {
+		if name, value, ok := strings.Cut(kv, "="); ok {
+			said[name] = value
+		}
+	}
+	text := ""
+	switch {
+	case said["npm_package_name"] != "" && said["npm_lifecycle_event"] != "":
+		text = "npm:" + said["npm_package_name"] + "@" + said["npm_package_version"] + " " + said["npm_lifecycle_event"] + " script"
+	case said["CARGO_PKG_NAME"] != "" && said["OUT_DIR"] != "":
+		text = "cargo:" + said["CARGO_PKG_NAME"] + "@" + said["CARGO_PKG_VERSION"] + " build script"
+	case said["GOFILE"] != "" && said["GOPACKAGE"] != "":
+		text = "go generate of " + said["GOFILE"] + " in package " + said["GOPACKAGE"]
+	}
+	return printable([]byte(text))
 }
 
 // printable is a command line on one short line: it is the zone's own text.

@@ -138,3 +138,22 @@ func FuzzAddress(f *testing.F) {
 		parent(raw)
 	})
 }
+
+// Whose code it was is what package managers tell their scripts, made harmless.
+func TestOwner(t *testing.T) {
+	env := func(all ...string) []byte { return []byte(strings.Join(all, "\x00") + "\x00") }
+	for want, b := range map[string][]byte{
+		"npm:sharp@0.34.1 install script":  env("HOME=/x", "npm_package_name=sharp", "npm_package_version=0.34.1", "npm_lifecycle_event=install"),
+		"cargo:evil@0.1.0 build script":    env("CARGO_PKG_NAME=evil", "CARGO_PKG_VERSION=0.1.0", "OUT_DIR=/box/out"),
+		"go generate of a.go in package x": env("GOFILE=a.go", "GOPACKAGE=x"),
+		"":                                 env("npm_package_name=sharp", "A", "=", "CARGO_PKG_NAME=evil"),
+		"npm:?[31mx@ a script":             env("npm_package_name=\x1b[31mx", "npm_lifecycle_event=a"),
+	} {
+		if got := owner(b); got != want {
+			t.Errorf("%q, not %q", got, want)
+		}
+	}
+	if got := owner(env("npm_package_name="+strings.Repeat("x", 5000), "npm_lifecycle_event=a")); len(got) > 100 {
+		t.Errorf("%d characters", len(got))
+	}
+}

@@ -21,8 +21,8 @@ import (
 // fuzzFor says how long a zone is fuzzed, such as 30m; without it, a moment.
 const fuzzFor = "SANDBOXTEST_FUZZ"
 
-// rounds are pieces of a fuzzing of that length: after each, in the same zone,
-// everything forbidden is tried again.
+// fuzzRound is how long one zone is fuzzed: then, in the same zone, everything
+// forbidden is tried again.
 const fuzzRound = 20 * time.Second
 
 // testFuzz has a payload make random system calls with arguments that are nearly
@@ -166,16 +166,23 @@ func fuzzChild(seed uint64) (fuzzTally, error) {
 	tally.add(fuzzTally{})
 	for n := range fuzzNumbers {
 		tried, passed := count(b, n), count(b, fuzzNumbers+n)
-		if tried > 0 && tried < 1<<24 { // else the child wrote over it
-			tally.Calls += tried
-			tally.Tried[n] = tried
-			if passed > 0 {
-				tally.Passed[n] = passed
-			}
+		if tried == 0 {
+			continue
 		}
+		tally.Calls += tried
+		tally.Tried[n] = tried
+		if passed > 0 {
+			tally.Passed[n] = passed
+		}
+	}
+	if tally.Calls > fuzzCalls { // the child wrote over it
+		return fuzzTally{}, nil
 	}
 	return tally, nil
 }
+
+// fuzzCalls is how many calls one child makes, if it lives so long.
+const fuzzCalls = 20000
 
 // newTally is memory that its size cannot be taken from.
 func newTally() (*os.File, error) {
@@ -214,7 +221,7 @@ func fuzzOne(args []string) int {
 	}
 	runtime.LockOSThread()
 	z := newFuzzer(seed)
-	for range 20000 {
+	for range fuzzCalls {
 		nr := z.r.IntN(fuzzNumbers)
 		if slices.Contains(z.skip, nr) {
 			continue
