@@ -40,6 +40,7 @@ type inputs struct {
 	Reports   map[string]string    `json:"reports,omitempty"`
 	Limits    sandbox.Limits       `json:"limits"`
 	Variant   variant              `json:"variant"`
+	NoHoney   bool                 `json:"no_honey,omitempty"` // nobody would have noticed a thief
 	// Day is when names were looked up: what is published changes. Within a day
 	// the same question gets the same answer.
 	Day string `json:"day,omitempty"`
@@ -51,7 +52,7 @@ func (r *run) key(j *job) digest.Digest {
 	in := inputs{
 		Schema: "sallyport/stage/v1", Version: r.Version, Sandbox: r.rec.run.Isolation.Sandbox, Level: r.rec.run.Isolation.Level,
 		Zone: j.stage.Zone, Args: spec.Args, Dir: spec.Dir, Env: spec.Env, Layers: j.layers, Tools: r.tools.Tools, Mounts: spec.Mounts,
-		Declared: j.declared(), Out: j.stage.Out, Reports: j.stage.Reports, Limits: spec.Limits, Variant: j.variant,
+		Declared: j.declared(), Out: j.stage.Out, Reports: j.stage.Reports, Limits: spec.Limits, Variant: j.variant, NoHoney: r.req.NoHoney,
 	}
 	if j.stage.Zone == boundary.Fetch && r.plan.allow != nil {
 		in.Materials = r.plan.allow.Digest()

@@ -2,6 +2,7 @@ package conductor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -42,10 +43,15 @@ func (r *run) rebuild(ctx context.Context, s pipeline.Stage, artifacts []string)
 	}
 	v := second()
 	res, err := r.again(ctx, s, v)
+	if errors.Is(err, errAlarm) {
+		return err // whoever steals in the second build alone is a thief, too
+	}
 	if err != nil && ctx.Err() == nil {
 		r.note(fmt.Sprintf("the second build of %s fails at another path: trying the same one", s.Name))
 		v.At = ""
-		res, err = r.again(ctx, s, v)
+		if res, err = r.again(ctx, s, v); errors.Is(err, errAlarm) {
+			return err
+		}
 	}
 	if ctx.Err() != nil {
 		return nil // the run has ended otherwise

@@ -149,8 +149,8 @@ func (r *run) perform(ctx context.Context, j *job, id string) (*result, error) {
 		return nil, err
 	}
 	defer log.f.Close()
-	bait := r.bait(j)
-	res, err := r.inZone(ctx, j, id, ws, log, bait)
+	b := r.bait(j)
+	res, err := r.inZone(ctx, j, id, ws, log, b)
 	tail, logErr := log.finish()
 	if logErr != nil && err == nil {
 		err = fmt.Errorf("write log: %w", logErr)
@@ -158,7 +158,7 @@ func (r *run) perform(ctx context.Context, j *job, id string) (*result, error) {
 	if err == nil {
 		err = r.collect(ctx, j, ws, res)
 	}
-	if alarm := r.alarm(ctx, j, bait, res); alarm != nil {
+	if alarm := r.alarm(ctx, j, b, res); alarm != nil {
 		err = alarm
 	}
 	if err == nil {
@@ -212,16 +212,16 @@ func commandOf(tail []string) string {
 var errStopped = errors.New("stopped: the run ended before it")
 
 // inZone runs the commands and returns when every process of the zone is gone.
-func (r *run) inZone(ctx context.Context, j *job, id string, ws store.Workspace, log *stageLog, bait bait) (*result, error) {
+func (r *run) inZone(ctx context.Context, j *job, id string, ws store.Workspace, log *stageLog, b bait) (*result, error) {
 	if err := r.checkLayers(ctx, j); err != nil {
 		return nil, err
 	}
 	road := r.road(j, id)
 	spec := r.spec(j, id, ws, road)
-	out := bait.watch.Stream("its log", log)
+	out := b.watch.Stream("its log", log)
 	defer out.Close()
 	spec.Stdout, spec.Stderr = out, out
-	bait.lay(&spec)
+	b.lay(&spec)
 	proc, err := r.Sandbox.Start(ctx, spec)
 	if err != nil {
 		if road != nil {
@@ -229,7 +229,7 @@ func (r *run) inZone(ctx context.Context, j *job, id string, ws store.Workspace,
 		}
 		return nil, fmt.Errorf("start zone: %w", err)
 	}
-	ended, err := r.attend(ctx, j, road, proc, bait)
+	ended, err := r.attend(ctx, j, road, proc, b)
 	receipt := proc.Receipt()
 	r.log(ledger.Entry{Type: ledger.Receipt, Stage: j.stage.Name, Identity: id, Data: digestOfJSON(receipt), Facts: map[string]string{
 		"level": receipt.Level, "probes": fmt.Sprint(len(receipt.Probes)), "clean": fmt.Sprint(receipt.Clean())}})
@@ -239,7 +239,7 @@ func (r *run) inZone(ctx context.Context, j *job, id string, ws store.Workspace,
 	}
 	r.denials.blocked(&j.stage, ended.Blocked)
 	r.denials.limit(&j.stage, ended, spec.Limits)
-	bait.asked(ended.Blocked)
+	b.asked(ended.Blocked)
 	if ctx.Err() != nil {
 		return res, errStopped
 	}
@@ -256,9 +256,9 @@ func (r *run) inZone(ctx context.Context, j *job, id string, ws store.Workspace,
 }
 
 // attend serves a zone until every process of it is gone.
-func (r *run) attend(ctx context.Context, j *job, road *gateway.Session, proc sandbox.Process, bait bait) (sandbox.Result, error) {
+func (r *run) attend(ctx context.Context, j *job, road *gateway.Session, proc sandbox.Process, b bait) (sandbox.Result, error) {
 	defer context.AfterFunc(ctx, proc.Kill)()
-	listeners, stop := bait.serve(proc.Listeners())
+	listeners, stop := b.serve(proc.Listeners())
 	defer stop()
 	defer serve(ctx, road, listeners)()
 	defer r.count(j.stage.Name, road)()

@@ -110,7 +110,9 @@ func (f *Feed) load(o Options) error {
 	if o.Now != nil {
 		now = o.Now
 	}
-	if age := now().Sub(newest); o.MaxAge > 0 && age > o.MaxAge {
+	if age := now().Sub(newest); age < -time.Hour {
+		return errors.New("it claims to be from the future")
+	} else if o.MaxAge > 0 && age > o.MaxAge {
 		return fmt.Errorf("it is %s old, at most %s will do", age.Round(time.Minute), o.MaxAge)
 	}
 	if f.count == 0 {
