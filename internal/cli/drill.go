@@ -111,8 +111,11 @@ func (a *app) drill(ctx context.Context, f *drillFlags, args []string) error {
 		return err
 	}
 	res := drillResult{"sallyport/drill/v1", subject.Name(), level, drill.Summarize(results), results, time.Since(began).Seconds()}
-	if !res.Summary.Held() {
+	switch {
+	case res.Summary.Broke():
 		a.code = exitNo
+	case res.Summary.Unknown():
+		a.code = exitUnknown
 	}
 	return a.result(res, func(w io.Writer) { drill.Write(w, res.Sandbox, res.Isolation, results, res.Seconds) })
 }

@@ -67,15 +67,18 @@ func (b bait) asked(seen []sandbox.Blocked) {
 // alarm looks into what a stage hands on, and records what was noticed. The
 // error ends the stage: nothing of it is remembered or released.
 func (r *run) alarm(ctx context.Context, j *job, b bait, res *result) error {
-	if !b.on || ctx.Err() != nil {
+	if !b.on {
 		return nil
 	}
-	if res != nil && !res.Layer.IsZero() {
+	if res != nil && !res.Layer.IsZero() && ctx.Err() == nil {
 		b.watch.Tree(ctx, "what it hands on", r.Store.TreePath(res.Layer))
 	}
 	alarms, err := b.watch.Alarms()
 	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("look for honey credentials: %w", err)
+	}
+	for _, place := range b.watch.Unread() {
+		r.note("not searched for honey credentials to the end: " + harmless([]byte(place)))
 	}
 	if len(alarms) == 0 {
 		return nil

@@ -64,7 +64,7 @@ func (r *run) collect(ctx context.Context, j *job, ws store.Workspace, res *resu
 	if err := r.adopt(ctx, j, ws, res, j.declared()); err != nil {
 		return err
 	}
-	if err := r.sourceKept(ctx, ws, res); err != nil {
+	if err := r.sourceKept(ctx, j, ws, res); err != nil {
 		return err
 	}
 	return r.takeArtifacts(ctx, j, res)
@@ -76,15 +76,30 @@ const maxRewrites = 100
 // sourceKept notes which files of the source a stage wrote to, beside what it
 // declared: its artifacts are then made of something that nobody reviewed.
 // Adopt has taken what was declared out of the workspace before.
-func (r *run) sourceKept(ctx context.Context, ws store.Workspace, res *result) error {
-	all, err := r.Store.Rewritten(ctx, ws.Upper, r.plan.tree, srcDir)
+func (r *run) sourceKept(ctx context.Context, j *job, ws store.Workspace, res *result) error {
+	all, err := r.Store.Rewritten(ctx, ws.Upper, r.plan.tree, srcDir, j.declared())
 	if err != nil {
 		return err
 	}
-	for _, f := range all[:min(len(all), maxRewrites)] {
-		res.Rewrites = append(res.Rewrites, evidence.Rewrite{Path: strings.TrimPrefix(f.Path, srcDir+"/"), How: string(f.How)})
-	}
+	res.Rewrites = worstRewrites(all)
 	return nil
+}
+
+// worstRewrites names some of many: what refuses comes first, so that a stage
+// cannot hide one changed file behind a crowd of touched ones.
+func worstRewrites(all []store.Rewrite) []evidence.Rewrite {
+	touched := func(f store.Rewrite) int {
+		if f.How == store.Touched {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(all, func(a, b store.Rewrite) int { return touched(a) - touched(b) })
+	var out []evidence.Rewrite
+	for _, f := range all[:min(len(all), maxRewrites)] {
+		out = append(out, evidence.Rewrite{Path: strings.TrimPrefix(f.Path, srcDir+"/"), How: string(f.How)})
+	}
+	return out
 }
 
 // adopt makes a layer of the declared paths. A stage that changed none of them

@@ -134,6 +134,26 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// What came through is a no; what could not be told is no yes, unless another
+// replay of the same technique could.
+func TestSummary(t *testing.T) {
+	for name, c := range map[string]struct {
+		results        []Result
+		broke, unknown bool
+	}{
+		"all stopped":           {[]Result{{Technique: "R01", Outcome: Stopped}, {Technique: "R34", Outcome: Bounded}}, false, false},
+		"one leaked":            {[]Result{{Technique: "R01", Outcome: Stopped}, {Technique: "R01", Outcome: Leaked}}, true, false},
+		"one of a technique":    {[]Result{{Technique: "R06", Outcome: NotRun}, {Technique: "R06", Outcome: Stopped}}, false, false},
+		"a technique not run":   {[]Result{{Technique: "R01", Outcome: Stopped}, {Technique: "G7", Outcome: NotRun}}, false, true},
+		"an incident not run":   {[]Result{{Technique: "xz", Outcome: NotRun}}, false, true},
+		"an effect and unknown": {[]Result{{Technique: "R01", Outcome: Effect}, {Technique: "xz", Outcome: NotRun}}, true, true},
+	} {
+		if s := Summarize(c.results); s.Broke() != c.broke || s.Unknown() != c.unknown {
+			t.Errorf("%s: %+v", name, s)
+		}
+	}
+}
+
 // In a whole run nothing in the checkout may change either.
 func TestStraysOfAWholeRun(t *testing.T) {
 	w := &World{strict: true, whole: true}

@@ -44,11 +44,8 @@ func (c *Count) add(o Outcome) {
 	}
 }
 
-// Held says whether everything that ran was stopped, or bounded, and something
-// did run.
-func (s Summary) Held() bool {
-	return s.Attacks.Effect == 0 && s.Attacks.Leaked == 0 && s.Attacks.Stopped > 0
-}
+// Broke says whether something came through.
+func (s Summary) Broke() bool { return s.Attacks.Effect+s.Attacks.Leaked > 0 }
 
 // Technique is what became of one technique or incident, in all its replays.
 type Technique struct {
@@ -85,6 +82,12 @@ func rank(name string) int {
 		}
 	}
 	return 2000
+}
+
+// Unknown says whether something that was asked for could not be told at all: no
+// replay of a technique, a gateway case or an incident ran.
+func (s Summary) Unknown() bool {
+	return s.Techniques.NotRun+s.Gateway.NotRun+s.Incidents.NotRun > 0
 }
 
 // Summarize counts.

@@ -139,6 +139,7 @@ type Watch struct {
 
 	mu     sync.Mutex
 	alarms []Alarm
+	unread []string // places that were not looked into to the end
 	err    error
 	open   sync.WaitGroup
 }
@@ -229,6 +230,11 @@ func (w *Watch) report(rep secrets.Report, err error) {
 	if err != nil && w.err == nil {
 		w.err = err
 	}
+	for _, place := range rep.Incomplete {
+		if len(w.unread) < maxUnread && !slices.Contains(w.unread, place) {
+			w.unread = append(w.unread, place)
+		}
+	}
 	for _, f := range rep.Findings {
 		kind, ok := strings.CutPrefix(f.Rule, rulePrefix)
 		a := Alarm{Kind(kind), f.Where, f.Print}
@@ -249,6 +255,20 @@ func (w *Watch) Alarms() ([]Alarm, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.alarms), w.err
+}
+
+// maxUnread bounds what Unread lists.
+const maxUnread = 20
+
+// Unread lists what a bound or an encryption kept from being looked into: a
+// credential in there was not noticed.
+func (w *Watch) Unread() []string {
+	if w == nil {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.unread)
 }
 
 // Said is what a person is told of an alarm.

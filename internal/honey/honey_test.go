@@ -2,6 +2,7 @@ package honey
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/base64"
 	"encoding/hex"
 	"io"
@@ -119,6 +120,37 @@ func TestTree(t *testing.T) {
 	if _, err := w.Alarms(); err == nil {
 		t.Error("a tree that cannot be read is taken for clean")
 	}
+}
+
+// What cannot be looked into is said, not taken for clean.
+func TestUnread(t *testing.T) {
+	_, w := watch(t)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a.gz"), nested(t, 8), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.Tree(t.Context(), "output", dir)
+	if got := kinds(t, w); len(got) > 0 || len(w.Unread()) == 0 || !strings.Contains(w.Unread()[0], "a.gz") {
+		t.Errorf("noticed %v, not read %v", got, w.Unread())
+	}
+}
+
+// nested is something compressed again and again.
+func nested(t *testing.T, times int) []byte {
+	t.Helper()
+	b := []byte("x")
+	for range times {
+		var out bytes.Buffer
+		z := gzip.NewWriter(&out)
+		if _, err := z.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		b = out.Bytes()
+	}
+	return b
 }
 
 // To ask whether there is a cloud is no alarm; what it gives is honey.

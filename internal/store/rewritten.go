@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -33,11 +34,12 @@ const (
 )
 
 // Rewritten lists the files of a tree below prefix that the layer in upper
-// covers: overlayfs copies a file up when it is first opened for writing. What
-// the layer adds beside them is not looked at, so the work is bounded by the
-// tree, not by what a zone left. No process that could write to upper may be
-// alive.
-func (s *Store) Rewritten(ctx context.Context, upper string, tree digest.Digest, prefix string) ([]Rewrite, error) {
+// covers or hides: overlayfs copies a file up when it is first opened for
+// writing, and marks a directory that was made anew. What the layer adds beside
+// them is not looked at, so the work is bounded by the tree, not by what a zone
+// left. Paths in declared, which were taken out of the layer before, are left
+// out. No process that could write to upper may be alive.
+func (s *Store) Rewritten(ctx context.Context, upper string, tree digest.Digest, prefix string, declared []string) ([]Rewrite, error) {
 	entries, err := s.Manifest(tree)
 	if err != nil {
 		return nil, err
@@ -62,7 +64,9 @@ func (s *Store) Rewritten(ctx context.Context, upper string, tree digest.Digest,
 		e, ok := known[rel]
 		switch {
 		case d.IsDir() && (rel == prefix || ok && e.isDir()):
-			return nil
+			hidden, err := hiddenBelow(upper, rel, entries, declared)
+			out = append(out, hidden...)
+			return err
 		case !ok && d.IsDir():
 			return fs.SkipDir
 		case !ok:
@@ -79,6 +83,38 @@ func (s *Store) Rewritten(ctx context.Context, upper string, tree digest.Digest,
 		return nil, fmt.Errorf("look for rewritten files: %w", err)
 	}
 	return out, nil
+}
+
+// hiddenBelow lists the files of a tree that a directory of the layer hides: it
+// was removed and made anew, and does not have them.
+func hiddenBelow(upper, dir string, entries []Entry, declared []string) ([]Rewrite, error) {
+	fd, err := openDir(filepath.Join(upper, dir))
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	if opaque, err := overlayMark(fd); err != nil || !opaque {
+		return nil, err
+	}
+	var out []Rewrite
+	for i := range entries {
+		e := &entries[i]
+		if e.isDir() || !strings.HasPrefix(e.Path, dir+"/") || within(declared, e.Path) {
+			continue
+		}
+		_, err := os.Lstat(filepath.Join(upper, e.Path))
+		switch {
+		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR):
+			out = append(out, Rewrite{e.Path, Removed})
+		case err != nil && !errors.Is(err, fs.ErrPermission): // the walk says what is closed to us
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func within(declared []string, p string) bool {
+	return slices.ContainsFunc(declared, func(d string) bool { return p == d || strings.HasPrefix(p, d+"/") })
 }
 
 // compareUpper compares what a layer has in the place of an entry.

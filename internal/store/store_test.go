@@ -811,12 +811,24 @@ func TestRewritten(t *testing.T) {
 	if err := errors.Join(os.Symlink("/etc/passwd", filepath.Join(upper, "src/dir/link")), unix.Mknod(filepath.Join(upper, "src/removed"), unix.S_IFCHR, 0)); err != nil {
 		t.Skip("not run: needs root to mark a name as removed: ", err)
 	}
-	got, err := s.Rewritten(t.Context(), upper, tree.Digest, "src")
+	got, err := s.Rewritten(t.Context(), upper, tree.Digest, "src", nil)
 	want := []Rewrite{{"src/becomes-dir", Changed}, {"src/changed", Changed}, {"src/dir/changed", Changed}, {"src/dir/link", Changed}, {"src/removed", Removed}, {"src/touched", Touched}}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %v, %v", got, err)
 	}
-	if got, err := s.Rewritten(t.Context(), t.TempDir(), tree.Digest, "src"); err != nil || len(got) != 0 {
+	anew := t.TempDir()
+	write(t, filepath.Join(anew, "src/dir"), map[string]string{"new": "1"})
+	if err := unix.Setxattr(filepath.Join(anew, "src/dir"), "user.overlay.opaque", []byte("y"), 0); err != nil {
+		t.Fatal(err)
+	}
+	want = []Rewrite{{"src/dir/changed", Removed}, {"src/dir/link", Removed}}
+	if got, err := s.Rewritten(t.Context(), anew, tree.Digest, "src", nil); err != nil || !slices.Equal(got, want) {
+		t.Errorf("a directory that was made anew: %v, %v", got, err)
+	}
+	if got, err := s.Rewritten(t.Context(), anew, tree.Digest, "src", []string{"src/dir/link"}); err != nil || !slices.Equal(got, want[:1]) {
+		t.Errorf("with a declared path: %v, %v", got, err)
+	}
+	if got, err := s.Rewritten(t.Context(), t.TempDir(), tree.Digest, "src", nil); err != nil || len(got) != 0 {
 		t.Errorf("a zone that wrote nothing: %v, %v", got, err)
 	}
 }

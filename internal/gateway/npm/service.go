@@ -106,7 +106,7 @@ func (s *Service) open(ctx context.Context, p *Package) (got, error) {
 // version that no lockfile pins has no other promise than that a registry never
 // changes one.
 func (s *Service) same(p *Package, e vault.Entry) error {
-	key := "first " + KindTarball + " " + p.id()
+	key := "first " + KindTarball + " " + p.id() + " " + p.Site.String()
 	first, known := s.vault.Find(key)
 	if !known {
 		e.Key = key
