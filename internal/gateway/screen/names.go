@@ -11,7 +11,7 @@ import (
 // popular are npm packages that everybody knows, and that names are made to look
 // like. From memory, 2026-11; a name on it is never taken for an imitation.
 const popular = `
-args classname coffeescript colord cookies dtslint eventemitter2 exec json merge2 object.assign rambda through tree xml-js
+args classname coffeescript colord cookies dtslint eventemitter2 exec jsdoc json merge2 object.assign rambda through tree xml-js
 acorn ajv angular ansi-regex ansi-styles async autoprefixer axios babel-core babel-loader bcrypt bignumber.js bluebird body-parser bootstrap
 browserify browserslist buffer bunyan camelcase chai chalk cheerio chokidar classnames color colors commander compression concurrently connect
 cookie cookie-parser core-js coffee-script cross-env cross-spawn crypto-js css-loader cssnano d3-array date-fns dayjs debug discord.js dotenv

@@ -111,7 +111,7 @@ func TestFeedFailsClosed(t *testing.T) {
 func TestLookalike(t *testing.T) {
 	for name, want := range map[string]string{
 		"loadsh": "lodash", "lodas": "lodash", "expresss": "express", "ex-press": "express", "chalks": "chalk", "axois": "axios", "cross-nev": "cross-env",
-		"lodash": "", "preact": "", "color": "", "colors": "", "tslint": "", "through": "", "cookies": "", "object.assign": "", "xml-js": "", "eventemitter2": "", "dtslint": "", "coffeescript": "", "@me/loadsh": "", "left-pad": "", "glob": "", "ab": "", "": "",
+		"lodash": "", "preact": "", "color": "", "colors": "", "tslint": "", "through": "", "cookies": "", "object.assign": "", "xml-js": "", "eventemitter2": "", "dtslint": "", "coffeescript": "", "jsdoc": "", "@me/loadsh": "", "left-pad": "", "glob": "", "ab": "", "": "",
 	} {
 		if got, _ := Lookalike(name); got != want {
 			t.Errorf("%s looks like %q, not %q", name, got, want)
