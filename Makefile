@@ -8,6 +8,8 @@ VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 ZONEINIT := internal/sandbox/namespaces/init/zoneinit
 BIN      := bin/sallyport
 COSIGN   := tools/bin/cosign
+RUNSC    := tools/bin/runsc
+RUNSC_AT := v0.0.0-20260905035102-160fafc42237
 JSTOOLS  := test/sigstore-js/node_modules
 DRILL_SANDBOXES ?= namespaces
 FLAGS    := -trimpath -buildvcs=false
@@ -51,11 +53,16 @@ lint: build ## gofmt, vet, staticcheck, govulncheck
 	$(GO) tool -modfile=tools/go.mod staticcheck -checks all ./...
 	@scripts/vulncheck
 
-tools: $(COSIGN) $(JSTOOLS)/.package-lock.json ## what the tests compare with: cosign, sigstore-js
+tools: $(COSIGN) $(RUNSC) $(JSTOOLS)/.package-lock.json ## what the tests use: cosign, sigstore-js, gVisor
 
 $(COSIGN): tools/cosign/go.mod tools/cosign/go.sum
 	@mkdir -p $(dir $@)
 	cd tools/cosign && $(GO) build $(FLAGS) -ldflags "-s -w" -o ../bin/cosign github.com/sigstore/cosign/v3/cmd/cosign
+	@touch $@
+
+# The commit is one of gVisor's "go" branch, which holds the generated code.
+$(RUNSC): Makefile
+	GOBIN=$(abspath $(dir $@)) GOFLAGS= $(GO) install gvisor.dev/gvisor/runsc@$(RUNSC_AT)
 	@touch $@
 
 $(JSTOOLS)/.package-lock.json: test/sigstore-js/package-lock.json

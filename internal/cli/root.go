@@ -46,7 +46,7 @@ func (a *app) root() *cobra.Command {
 	f := cmd.PersistentFlags()
 	f.StringVarP(&a.format, "output", "o", "text", "form of the result: text or json")
 	f.StringVar(&a.state, "state", "", "directory for what Sallyport keeps (default ~/.local/state/sallyport)")
-	f.StringVar(&a.sandbox, "sandbox", "namespaces", "what keeps zones apart: namespaces")
+	f.StringVar(&a.sandbox, "sandbox", "namespaces", "what keeps zones apart: namespaces, oci:runsc, oci:crun, oci:runc or oci:PATH")
 	f.StringVar(&a.malware, "malware", "", "feed of known malware: a folder or zip archive of OSV records")
 	f.DurationVar(&a.malwareMaxAge, "malware-max-age", 7*24*time.Hour, "oldest feed that will do; 0 for any")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "say nothing but the result and what went wrong")

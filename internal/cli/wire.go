@@ -11,6 +11,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/sandbox"
 	"github.com/sallyport/sallyport/internal/sandbox/namespaces"
+	"github.com/sallyport/sallyport/internal/sandbox/oci"
 	"github.com/sallyport/sallyport/internal/toolchain"
 )
 
@@ -53,12 +54,18 @@ type zoneMaker interface {
 
 // openSandbox chooses among the ways to keep a zone's promise.
 func (a *app) openSandbox(p paths) (zoneMaker, error) {
-	switch a.sandbox {
+	options := namespaces.Options{StateDir: p.state, Prepare: true}
+	switch kind, _, _ := strings.Cut(a.sandbox, ":"); kind {
 	case namespaces.Name:
-		return namespaces.New(namespaces.Options{StateDir: p.state, Prepare: true})
+	case oci.Name:
+		var err error
+		if options.Container, err = oci.Find(a.sandbox); err != nil {
+			return nil, usagef("%v", err)
+		}
 	default:
-		return nil, usagef("no sandbox %q: there is namespaces", a.sandbox)
+		return nil, usagef("no sandbox %q: there are namespaces, oci:runsc, oci:crun and oci:runc", a.sandbox)
 	}
+	return namespaces.New(options)
 }
 
 // findTools finds the toolchains that this host has and a checkout can use.

@@ -9,7 +9,7 @@ import (
 )
 
 // localBuilder is the form of the builder ids of runs on one's own machine.
-var localBuilder = regexp.MustCompile(`^https://github\.com/sallyport/sallyport/builder/local/(namespaces|oci|kube)/(full|reduced)@v1$`)
+var localBuilder = regexp.MustCompile(`^https://github\.com/sallyport/sallyport/builder/local/(namespaces|oci:runsc|oci:crun|oci:runc|kube)/(full|reduced)@v1$`)
 
 // BuilderLevel returns the highest SLSA Build level that the builder with this
 // id can hold, and whether it is a builder of ours at all. Local modes hold

@@ -64,12 +64,12 @@ func (b *box) mountBox() error {
 		if i > 0 {
 			lower.WriteByte(':')
 		}
-		lower.WriteString("/" + place)
+		lower.WriteString(b.place(place))
 	}
 	// volatile: what a stage wrote counts only after the controller has read
 	// and hashed it, so nothing has to reach the disk before.
-	options := "userxattr,volatile,lowerdir=" + lower.String() + ",upperdir=/" + upper + ",workdir=/" + work
-	return at("overlay", unix.Mount("overlay", "/"+strings.Trim(b.Box, "/"), "overlay", unix.MS_NOSUID|unix.MS_NODEV, options))
+	options := "userxattr,volatile,lowerdir=" + lower.String() + ",upperdir=" + b.place(upper) + ",workdir=" + b.place(work)
+	return at("overlay", unix.Mount("overlay", b.place(strings.Trim(b.Box, "/")), "overlay", unix.MS_NOSUID|unix.MS_NODEV, options))
 }
 
 // furnish puts files into the payload's home directory, which is its own to

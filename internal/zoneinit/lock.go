@@ -21,6 +21,16 @@ const (
 // none: bounding, inheritable and ambient sets are empty, and a program's file
 // gives no privilege. The thread itself keeps what it needs to make mounts.
 func dropBounding() error {
+	if err := emptyBounding(); err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_SECUREBITS, secureBits, 0, 0, 0); err != nil {
+		return at("secure bits", err)
+	}
+	return dropInheritable()
+}
+
+func emptyBounding() error {
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return at("clear the ambient set", err)
 	}
@@ -33,9 +43,22 @@ func dropBounding() error {
 			return at("bounding set", err)
 		}
 	}
-	if err := unix.Prctl(unix.PR_SET_SECUREBITS, secureBits, 0, 0, 0); err != nil {
-		return at("secure bits", err)
+	return nil
+}
+
+// dropBoundingOf is dropBounding under a container runtime's kernel. One of its
+// own has no secure bits; the empty bounding set is the same wall there.
+func dropBoundingOf(ownKernel bool) error {
+	if !ownKernel {
+		return dropBounding()
 	}
+	if err := emptyBounding(); err != nil {
+		return err
+	}
+	return dropInheritable()
+}
+
+func dropInheritable() error {
 	header, sets := capabilityHeader(), [2]unix.CapUserData{}
 	if err := unix.Capget(&header, &sets[0]); err != nil {
 		return at("capget", err)

@@ -24,10 +24,12 @@ type payload struct {
 	missing []wire.Lack
 	results []probe.Result
 	told    []int // the listener of the second filter
+
+	contained bool // in a container, in a user namespace of its own
 }
 
-func payloadMain() int {
-	p := &payload{line: controlFD}
+func payloadMain(contained bool) int {
+	p := &payload{line: controlFD, contained: contained}
 	if err := p.run(); err != nil {
 		p.line.fail(err)
 	}
@@ -45,6 +47,7 @@ func (p *payload) run() error {
 	p.fail = p.launch.FailStep
 	if err := p.all([]step{
 		{"stand in the zone's root", p.checkRoot},
+		{"give up capabilities", p.dropCapabilities},
 		{"take the standard streams", p.takeStreams},
 		{"set resource limits", p.setLimits},
 		{"hand on no other descriptor", closeOnExec},
@@ -60,6 +63,9 @@ func (p *payload) run() error {
 	}
 	if _, err := p.line.receive(wire.KindGo, nil); err != nil {
 		return at("wait for the word", err)
+	}
+	if p.contained {
+		p.line = startedFD
 	}
 	return p.all([]step{
 		{"enter the working directory", func() error { return at(p.launch.Dir, unix.Chdir(p.launch.Dir)) }},
@@ -79,6 +85,9 @@ func (p *payload) checkRoot() error {
 		if err := unix.Stat(dir, &st); err != nil {
 			return at(dir, err)
 		}
+		if p.launch.OwnKernel {
+			continue // its numbers are its own
+		}
 		if int64(st.Dev) != p.launch.Root.Dev || int64(st.Ino) != p.launch.Root.Ino { //nolint:gosec // as they were sent
 			return at(dir, errRoot)
 		}
@@ -87,7 +96,23 @@ func (p *payload) checkRoot() error {
 	return nil
 }
 
+// dropCapabilities gives up what came with a user namespace of its own.
+func (p *payload) dropCapabilities() error {
+	if !p.contained {
+		return nil // it was born without
+	}
+	if err := dropBoundingOf(p.launch.OwnKernel); err != nil {
+		return err
+	}
+	return dropAll()
+}
+
+// takeStreams takes the streams that came with the payload. In a container they
+// are the process's own from its start.
 func (p *payload) takeStreams() error {
+	if p.contained && len(p.fds) == 0 {
+		return nil
+	}
 	if len(p.fds) != 3 {
 		return unix.EBADF
 	}
@@ -129,7 +154,7 @@ func (p *payload) without(primitive string) bool {
 }
 
 func (p *payload) restrictFiles() error {
-	if p.without(wire.Landlock) {
+	if p.without(wire.Landlock) || p.launch.OwnKernel {
 		return nil
 	}
 	lack, err := landlock(p.launch.Writable)

@@ -20,19 +20,24 @@ var fromEtc = [...]string{
 	"pki/tls/certs", "pki/ca-trust/extracted", "crypto-policies", "services", "protocols", "mime.types", "magic",
 }
 
-// makeRoot mounts a tmpfs on top of the host's root, reachable by its
-// descriptor alone, and makes its directories.
-func (z *zone) makeRoot() error {
-	var err error
-	if z.host, err = unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
-		return at("open the host's root", err)
-	}
-	z.root, err = create("tmpfs", noPrivileges, option{"mode", "0755"}, option{"size", "16m"}, option{"nr_inodes", "4096"})
-	if err != nil {
+func (z *zone) openHost() (err error) {
+	z.host, err = unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return err
+}
+
+// makeRoot mounts a tmpfs, on top of the host's root where there is no room
+// for it, and makes its directories. It is reachable by its descriptor alone.
+func (z *zone) makeRoot() (err error) {
+	if z.root, err = newRoot(); err != nil {
 		return err
 	}
 	const flags = unix.MOVE_MOUNT_F_EMPTY_PATH
-	if err := unix.MoveMount(z.root, "", unix.AT_FDCWD, "/", flags); err != nil {
+	if z.room < 0 {
+		err = unix.MoveMount(z.root, "", unix.AT_FDCWD, "/", flags)
+	} else {
+		err = unix.MoveMount(z.root, "", z.room, rootInRoom, flags)
+	}
+	if err != nil {
 		return at("mount the root", err)
 	}
 	for _, name := range empty {
@@ -41,6 +46,19 @@ func (z *zone) makeRoot() error {
 		}
 	}
 	return nil
+}
+
+func newRoot() (int, error) {
+	return create("tmpfs", noPrivileges, option{"mode", "0755"}, option{"size", "16m"}, option{"nr_inodes", "4096"})
+}
+
+// place is where a path below the zone's root stands for this process, which
+// a container's zone is only a part of.
+func (z *zone) place(path string) string {
+	if z.room < 0 {
+		return "/" + path
+	}
+	return "/" + rootInRoom + "/" + path
 }
 
 // showPrograms shows the programs of the host. A link among them (merged /usr)
@@ -164,6 +182,20 @@ func (z *zone) showJava() error {
 // makeDev shows six devices, none of which holds anything, the usual links, and
 // terminals of the zone's own: tests of command line programs open such pairs.
 func (z *zone) makeDev() error {
+	if err := z.showDevices(); err != nil {
+		return err
+	}
+	for _, l := range [...]struct{ name, to string }{
+		{"ptmx", "pts/ptmx"}, {"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
+	} {
+		if err := unix.Symlinkat(l.to, z.root, "dev/"+l.name); err != nil {
+			return at("make link "+l.name, err)
+		}
+	}
+	return z.makeTerminals()
+}
+
+func (z *zone) showDevices() error {
 	for _, name := range [...]string{"null", "zero", "full", "random", "urandom", "tty"} {
 		if err := file(z.root, "dev/"+name, ""); err != nil {
 			return err
@@ -176,14 +208,7 @@ func (z *zone) makeDev() error {
 			return err
 		}
 	}
-	for _, l := range [...]struct{ name, to string }{
-		{"ptmx", "pts/ptmx"}, {"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
-	} {
-		if err := unix.Symlinkat(l.to, z.root, "dev/"+l.name); err != nil {
-			return at("make link "+l.name, err)
-		}
-	}
-	return z.makeTerminals()
+	return nil
 }
 
 // makeTerminals mounts an instance of devpts in which nobody else's terminals
@@ -228,6 +253,10 @@ func (z *zone) makeProc() error {
 	if err := move(fd, z.root, "proc"); err != nil {
 		return err
 	}
+	return z.maskProc()
+}
+
+func (z *zone) maskProc() error {
 	for _, name := range masked {
 		if err := z.mask("proc/" + name); err != nil {
 			return err
@@ -330,10 +359,14 @@ func (z *zone) part(name, inside string) error {
 // enter makes the root the root of this process and of the payload's, which is
 // the kernel's doing: both stand in the old one.
 func (z *zone) enter() error {
-	if err := unix.Fchdir(z.root); err != nil {
+	root := z.root
+	if z.room >= 0 {
+		root = z.room
+	}
+	if err := unix.Fchdir(root); err != nil {
 		return at("go to the root", err)
 	}
-	if err := unix.PivotRoot(".", work+"/host"); err != nil {
+	if err := unix.PivotRoot(".", strings.TrimPrefix(z.place(work+"/host"), "/")); err != nil {
 		return at("change the root", err)
 	}
 	if err := unix.Chdir("/"); err != nil {
@@ -350,7 +383,7 @@ func (z *zone) enter() error {
 func (z *zone) leaveHost() error {
 	unix.Close(z.host)
 	z.host = -1
-	return at("detach the host's tree", unix.Unmount("/"+work+"/host", unix.MNT_DETACH))
+	return at("detach the host's tree", unix.Unmount(z.place(work+"/host"), unix.MNT_DETACH))
 }
 
 // detach takes away what is not the zone's: the host's tree where it is still
@@ -360,15 +393,15 @@ func (z *zone) detach() error {
 		unix.Close(z.host)
 		z.host = -1
 	}
-	if err := unix.Unmount("/"+work, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
+	if err := unix.Unmount(z.place(work), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
 		return at("detach", err)
 	}
 	return at("remove the mount point", unix.Unlinkat(z.root, work, unix.AT_REMOVEDIR))
 }
 
-func resizeScratch(size int64) error {
+func (z *zone) resizeScratch(size int64) error {
 	// At least a page: to tmpfs, zero means without bound.
 	size = max(size, 4096)
 	const flags = unix.MS_REMOUNT | unix.MS_NOSUID | unix.MS_NODEV
-	return at("size", unix.Mount("", "/"+work, "", flags, "size="+strconv.FormatInt(size, 10)))
+	return at("size", unix.Mount("", z.place(work), "", flags, "size="+strconv.FormatInt(size, 10)))
 }

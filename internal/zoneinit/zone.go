@@ -1,6 +1,7 @@
 package zoneinit
 
 import (
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +17,7 @@ type zone struct {
 	missing []wire.Lack
 
 	root    int // the zone's root directory, as a descriptor of its mount
+	room    int // what the root is a part of, where a container is made of it; else -1
 	host    int // the host's root; -1 once it is gone
 	payload int // pid of the payload's process
 }
@@ -26,7 +28,7 @@ type zone struct {
 const work = ".zone"
 
 func zoneMain() int {
-	z := &zone{line: controlFD, host: -1}
+	z := &zone{line: controlFD, host: -1, room: -1}
 	if err := z.run(); err != nil {
 		z.line.fail(err)
 		return exitFailed
@@ -51,7 +53,19 @@ func (z *zone) run() error {
 	if err := z.line.send(wire.KindReady, nil); err != nil {
 		return at("tell that it is prepared", err)
 	}
-	if err := z.makeZone(); err != nil {
+	var m wire.Setup
+	fds, err := z.line.receive(wire.KindSetup, &m)
+	if err != nil {
+		return at("receive the stage's part", err)
+	}
+	b := &box{zone: z, Setup: m, fds: fds}
+	if z.prepare.Container {
+		return b.contain()
+	}
+	if err := b.makeZone(); err != nil {
+		return err
+	}
+	if err := z.lock(); err != nil {
 		return err
 	}
 	go z.lifeline()
@@ -61,45 +75,53 @@ func (z *zone) run() error {
 // preparation is what does not depend on the stage, in the order in which it
 // has to happen.
 func (z *zone) preparation() []step {
-	return []step{
-		{"leave the controller's cgroups", z.leaveCgroups},
-		{"die with the controller", func() error { return unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0) }},
+	own := []step{
 		{"give up capabilities", dropBounding},
 		{"start the payload's process", z.startPayload},
+	}
+	proc := []step{{"make /proc", z.makeProc}}
+	room := []step{}
+	if z.prepare.Container {
+		// The runtime has to have capabilities, and makes the rest.
+		own, proc, room = nil, nil, []step{{"make the runtime's room", z.makeRoom}}
+	}
+	return slices.Concat([]step{
+		{"leave the controller's cgroups", z.leaveCgroups},
+		{"die with the controller", func() error { return unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0) }},
+	}, own, []step{
 		{"keep mounts to ourselves", func() error { return unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") }},
+		{"open the host's root", z.openHost},
+	}, room, []step{
 		{"make the root", z.makeRoot},
 		{"show the host's programs", z.showPrograms},
 		{"write /etc", z.writeEtc},
 		{"make /dev", z.makeDev},
-		{"make /proc", z.makeProc},
+	}, proc, []step{
 		{"make the writable places", z.makeScratch},
 		{"enter the root", z.enter},
 		{"bring up the loopback interface", func() error { return loopback(true) }},
-	}
+	})
 }
 
-// makeZone takes the stage's part and does it, to the point where this process
-// has nothing left that the payload could want.
-func (z *zone) makeZone() error {
-	var m wire.Setup
-	fds, err := z.line.receive(wire.KindSetup, &m)
-	if err != nil {
-		return at("receive the stage's part", err)
-	}
-	b := &box{zone: z, Setup: m, fds: fds}
+// makeZone does the stage's part, to the point where this process has nothing
+// left that the payload could want. The steps of extra come before the host is
+// out of reach.
+func (b *box) makeZone(extra ...step) error {
+	z := b.zone
 	var root unix.Stat_t
-	if err := z.all([]step{
-		{"name the host", func() error { return unix.Sethostname([]byte(m.Hostname)) }},
-		{"size the writable places", func() error { return resizeScratch(m.Disk) }},
+	if err := z.all(slices.Concat([]step{
+		{"name the host", func() error { return unix.Sethostname([]byte(b.Hostname)) }},
+		{"size the writable places", func() error { return z.resizeScratch(b.Disk) }},
 		{"put files into the home directory", b.furnish},
 		{"mount the box", b.mountBox},
 		{"mount what the stage may see", b.mountAll},
 		{"mask paths", b.maskAll},
 		{"open the listening sockets", b.listen},
+	}, extra, []step{
 		{"detach what is not the zone's", z.detach},
 		{"make the root read-only", func() error { return restrict(z.root, readOnly, false) }},
 		{"look at the root", func() error { return unix.Fstat(z.root, &root) }},
-	}); err != nil {
+	})); err != nil {
 		return err
 	}
 	made := wire.Made{Root: wire.Root{Dev: int64(root.Dev), Ino: int64(root.Ino)}, Missing: z.missing} //nolint:gosec // compared, not counted with
@@ -110,7 +132,7 @@ func (z *zone) makeZone() error {
 		unix.Close(fd)
 	}
 	unix.Close(z.root)
-	return z.lock()
+	return nil
 }
 
 // lock takes from this process what it no longer needs, while the payload's

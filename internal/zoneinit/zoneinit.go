@@ -35,6 +35,7 @@ const (
 	controlFD = 3 // PID 1: its line to the controller; payload: the same
 	payloadFD = 4 // PID 1 only: the payload's line, handed on
 	programFD = 5 // PID 1 only: the program itself, which started from it
+	startedFD = 4 // payload in a container: its line to the container's PID 1
 )
 
 // The exit codes of our own processes: the controller takes any as a failure.
@@ -47,7 +48,8 @@ const (
 // the kernel calls the process: credentials are set for each thread.
 //
 // Its first argument says which process it is: "zone" is PID 1, "payload" the
-// process that becomes the payload, "hold" keeps a user namespace until its
+// process that becomes the payload, "container" and "contained" are those two
+// where a container is in between, "hold" keeps a user namespace until its
 // standard input ends.
 func Main(args []string) int {
 	runtime.LockOSThread()
@@ -57,8 +59,10 @@ func Main(args []string) int {
 	switch args[1] {
 	case "zone":
 		return zoneMain()
-	case "payload":
-		return payloadMain()
+	case "container":
+		return containerMain()
+	case "payload", "contained":
+		return payloadMain(args[1] == "contained")
 	case "hold":
 		var b [1]byte
 		_, _ = unix.Read(0, b[:])

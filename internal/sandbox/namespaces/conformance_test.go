@@ -1,12 +1,9 @@
 package namespaces
 
 import (
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/sallyport/sallyport/internal/sandbox"
@@ -102,53 +99,9 @@ func TestZoneIsFull(t *testing.T) {
 // that are given.
 func asOrdinaryUser(t *testing.T, tests string, groups []string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sallyport-rootless-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, code := filepath.Join(dir, "test"), filepath.Join(dir, "zoneinit")
-	copyFile(t, self, program)
+	code := filepath.Join(t.TempDir(), "zoneinit")
 	if err := os.WriteFile(code, testInit(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{dir, program, code} {
-		if err := os.Chown(name, rootless, rootless); err != nil {
-			t.Fatal(err)
-		}
-	}
-	// The shell moves itself into the groups, which only root may, and then
-	// becomes the user.
-	text := `for g in $GROUPS_GIVEN; do echo $$ > $g/cgroup.procs || exit 1; done; exec setpriv --reuid 2000 --regid 2000 --clear-groups "$@"`
-	cmd := exec.Command("sh", "-c", text, "sh", program, "-test.run", tests, "-test.v")
-	cmd.Dir = dir
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, initFile + "=" + code, "GROUPS_GIVEN=" + strings.Join(groups, " ")}
-	out, err := cmd.CombinedOutput()
-	t.Logf("%s", out)
-	if err != nil {
-		t.Fatalf("as user %d: %v", rootless, err)
-	}
-}
-
-func copyFile(t *testing.T, from, to string) {
-	t.Helper()
-	in, err := os.Open(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = in.Close() }()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o700)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(out, in); err != nil {
-		t.Fatal(err)
-	}
-	if err := out.Close(); err != nil {
-		t.Fatal(err)
-	}
+	sandboxtest.AsOrdinaryUser(t, tests, groups, map[string]string{initFile: code})
 }

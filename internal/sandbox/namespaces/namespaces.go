@@ -61,6 +61,9 @@ type Options struct {
 	StateDir string
 	// Prepare keeps one zone prepared, so that a start takes less time.
 	Prepare bool
+	// Container runs payloads in a container of an OCI runtime, inside the
+	// zone; nil: in the zone itself.
+	Container *Container
 	// WithoutUnsafe leaves out primitives (the constants of package wire, or
 	// the names of namespaces: "net", "ipc" ...). It exists for the tests that
 	// show that a zone without them is refused.
@@ -126,8 +129,13 @@ func program(given []byte, built fs.FS) ([]byte, error) {
 	return code, nil
 }
 
-// Name returns "namespaces".
-func (s *Sandbox) Name() string { return Name }
+// Name returns "namespaces", or the name of the container's runtime.
+func (s *Sandbox) Name() string {
+	if c := s.options.Container; c != nil {
+		return c.Name
+	}
+	return Name
+}
 
 // HostIDs returns the user and group of the host that zones run under, which
 // own what a zone writes.

@@ -102,6 +102,12 @@ func (s *Sandbox) newPlan(spec sandbox.Spec) (*plan, error) {
 		return nil, err
 	}
 	s.planLaunch(p)
+	if s.options.Container != nil {
+		if err := s.planContainer(p); err != nil {
+			p.close()
+			return nil, err
+		}
+	}
 	return p, nil
 }
 
@@ -122,8 +128,8 @@ func check(spec sandbox.Spec) error {
 		return fmt.Errorf("overlay at %q: it wants a new directory of the root", spec.Overlay.At)
 	case len(spec.Hostname) > 64:
 		return fmt.Errorf("hostname of %d bytes: at most 64", len(spec.Hostname))
-	case len(spec.Overlay.Lower)+len(spec.Mounts)+1 > maxFDs:
-		return fmt.Errorf("%d layers and mounts: at most %d", len(spec.Overlay.Lower)+len(spec.Mounts), maxFDs-1)
+	case len(spec.Overlay.Lower)+len(spec.Mounts)+1+containerFDs > maxFDs:
+		return fmt.Errorf("%d layers and mounts: at most %d", len(spec.Overlay.Lower)+len(spec.Mounts), maxFDs-1-containerFDs)
 	}
 	for _, f := range spec.Files {
 		if !filepath.IsLocal(f.Path) || path.Clean(f.Path) != f.Path || len(f.Text) > sandbox.MaxFile {

@@ -76,7 +76,12 @@ func (z *zone) start(p *plan, level sandbox.Level) (*process, error) {
 // make mounts, probes, judges, and gives the word.
 func (r *process) make(p *plan, level sandbox.Level) error {
 	var made wire.Made
-	if err := r.zone.control.send(wire.KindSetup, &p.setup, p.trees...); err != nil {
+	files := p.trees
+	contained := r.zone.sandbox.options.Container != nil
+	if contained {
+		files = append(files, r.streams.inside[:]...)
+	}
+	if err := r.zone.control.send(wire.KindSetup, &p.setup, files...); err != nil {
 		return fmt.Errorf("tell the zone what to mount: %w", err)
 	}
 	sockets, err := r.zone.control.receive(wire.KindMade, &made)
@@ -87,10 +92,14 @@ func (r *process) make(p *plan, level sandbox.Level) error {
 		return fmt.Errorf("take the zone's sockets: %w", err)
 	}
 	p.launch.Root = made.Root
-	if err := r.zone.payload.send(wire.KindLaunch, &p.launch, r.streams.inside[:]...); err != nil {
-		return fmt.Errorf("tell the zone what to run: %w", err)
+	if contained {
+		if err := r.enter(p); err != nil {
+			return fmt.Errorf("tell the container its part: %w", err)
+		}
 	}
-	r.streams.closeInside()
+	if err := r.launch(p); err != nil {
+		return err
+	}
 	var probed wire.Probed
 	told, err := r.zone.payload.receive(wire.KindProbed, &probed)
 	if err != nil {
@@ -127,7 +136,7 @@ func (r *process) judge(p *plan, level sandbox.Level, missing []wire.Lack, probe
 		level = lowered(level, sandbox.Lack{Primitive: l.Primitive, Why: l.Why})
 	}
 	r.receipt = evidence.Receipt{
-		Zone: p.spec.Zone, Identity: p.spec.Identity, Sandbox: Name, Level: level.Name, Time: time.Now().UTC(),
+		Zone: p.spec.Zone, Identity: p.spec.Identity, Sandbox: r.zone.sandbox.Name(), Level: level.Name, Time: time.Now().UTC(),
 		Probes: make([]evidence.Probe, 0, len(probes)),
 	}
 	var failed []evidence.Probe
@@ -148,10 +157,17 @@ func (r *process) judge(p *plan, level sandbox.Level, missing []wire.Lack, probe
 }
 
 // release gives the word and waits until the payload runs: its process's line
-// closes when it becomes the payload.
+// closes when it becomes the payload. A container's runtime keeps that line
+// open; there its first process tells.
 func (z *zone) release() error {
 	if err := z.payload.send(wire.KindGo, nil); err != nil {
 		return fmt.Errorf("release the payload: %w", err)
+	}
+	if z.sandbox.options.Container != nil {
+		if _, err := z.control.receive(wire.KindStarted, nil); err != nil {
+			return fmt.Errorf("start the payload: %w", err)
+		}
+		return nil
 	}
 	_, err := z.payload.receive(wire.KindGo, nil) // nothing comes but an error
 	if errors.Is(err, io.EOF) {

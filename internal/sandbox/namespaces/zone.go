@@ -120,6 +120,11 @@ func (z *zone) spawn() error {
 	}
 	s := z.sandbox
 	attributes := z.user.attributes(s.ids.root, s.options.WithoutUnsafe)
+	if s.options.Container != nil {
+		// A runtime wants to be root, as which it starts in the zone; the
+		// payload's user is made in the container.
+		attributes = zoneUser{0, z.user.uid, z.user.gid}.attributes(s.ids.root, s.options.WithoutUnsafe)
+	}
 	z.makeGroup()
 	return s.spawner.do(func() error {
 		leave, err := z.cgroup.enter(attributes)
@@ -149,6 +154,7 @@ func (z *zone) prepare() error {
 	s := z.sandbox
 	err := z.control.send(wire.KindPrepare, &wire.Prepare{
 		UID: z.user.inside, KeepHost: !s.ids.root, Without: s.options.WithoutUnsafe, FailStep: s.options.failStep,
+		Container: s.options.Container != nil,
 	})
 	if err != nil {
 		return err

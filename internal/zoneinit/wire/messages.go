@@ -24,6 +24,9 @@ type Prepare struct {
 	KeepHost bool     // sources come as paths: keep the host's tree until Setup is done
 	Without  []string // primitives to leave out; each lowers the level
 	FailStep int      // tests only: the step (from 1) that fails; 0: none
+	// Container says that an OCI runtime makes the payload's view, inside the
+	// zone, out of the root that PID 1 puts together.
+	Container bool
 }
 
 func (m *Prepare) fields(c *coder) {
@@ -31,6 +34,7 @@ func (m *Prepare) fields(c *coder) {
 	c.bool(&m.KeepHost)
 	list(c, &m.Without, c.string)
 	c.int(&m.FailStep)
+	c.bool(&m.Container)
 }
 
 // Source is a tree of the host: a detached mount that came with the frame, or
@@ -99,6 +103,8 @@ type Setup struct {
 	Mounts []Mount
 	Masks  []Mask
 	Disk   int64 // bytes of the zone's tmpfs
+
+	Runtime Runtime // of a zone that was prepared for a container
 }
 
 func (m *Setup) fields(c *coder) {
@@ -115,6 +121,50 @@ func (m *Setup) fields(c *coder) {
 	list(c, &m.Mounts, func(e *Mount) { e.fields(c) })
 	list(c, &m.Masks, func(e *Mask) { e.fields(c) })
 	c.int64(&m.Disk)
+	m.Runtime.fields(c)
+}
+
+// Where a container's things are in the room that its runtime runs in.
+const (
+	ContainerRoot    = "/zone"    // the root file system of the bundle
+	ContainerBundle  = "/bundle"  // the bundle: config.json
+	ContainerState   = "/run"     // the runtime's own
+	ContainerLog     = "/run/log" // what the runtime has to say
+	ContainerRuntime = "/runtime" // the runtime's program
+	// ContainerInit is the first process of the container, in its root.
+	ContainerInit = "/run/zoneinit"
+)
+
+// Runtime is the OCI runtime that runs the payload in a container. The
+// payload's standard input, output and error are the last three descriptors of
+// the frame.
+type Runtime struct {
+	Program   Source
+	Args      []string // of the runtime; the first is its name
+	Config    string   // config.json of the bundle, as the OCI runtime specification has it
+	OwnKernel bool     // the container's system calls do not reach the host's kernel
+}
+
+func (r *Runtime) fields(c *coder) {
+	r.Program.fields(c)
+	list(c, &r.Args, c.string)
+	c.string(&r.Config)
+	c.bool(&r.OwnKernel)
+}
+
+// Enter is what the first process of a container needs.
+type Enter struct {
+	UID       int // of the payload, inside
+	Without   []string
+	FailStep  int
+	OwnKernel bool
+}
+
+func (m *Enter) fields(c *coder) {
+	c.int(&m.UID)
+	list(c, &m.Without, c.string)
+	c.int(&m.FailStep)
+	c.bool(&m.OwnKernel)
 }
 
 // Root names the zone's root directory, so that the payload's process can
@@ -193,6 +243,9 @@ type Launch struct {
 	Without  []string
 	FailStep int
 	Notify   bool // refused connections are told to the controller
+	// OwnKernel says that the kernel which answers is a container runtime's own:
+	// it has no Landlock, and numbers the root in its own way.
+	OwnKernel bool
 }
 
 func (m *Launch) fields(c *coder) {
@@ -206,6 +259,7 @@ func (m *Launch) fields(c *coder) {
 	list(c, &m.Without, c.string)
 	c.int(&m.FailStep)
 	c.bool(&m.Notify)
+	c.bool(&m.OwnKernel)
 }
 
 // Probe is one outcome of the probe.

@@ -1,5 +1,5 @@
 // Package wire is what the controller tells a zone's first process, and what it
-// hears back: four kinds of message down, six up, in a compact binary form.
+// hears back: five kinds of message down, seven up, in a compact binary form.
 //
 // A message on the socket is a frame: one byte for its Kind, four bytes
 // (little-endian) for the length of the body, then the body. File descriptors
@@ -34,13 +34,15 @@ const (
 	KindSetup   Kind = 'S' // Setup, to PID 1
 	KindLaunch  Kind = 'L' // Launch, to the payload's process
 	KindGo      Kind = 'G' // empty, to the payload's process: run
+	KindEnter   Kind = 'I' // Enter, to PID 1 of a container
 
-	KindReady  Kind = 'R' // empty, from PID 1: prepared
-	KindMade   Kind = 'M' // Made, from PID 1: everything is mounted
-	KindLocked Kind = 'K' // empty, from PID 1: it has no capability left
-	KindProbed Kind = 'O' // Probed, from the payload's process
-	KindEnded  Kind = 'X' // Ended, from PID 1
-	KindFailed Kind = 'E' // Failed, from either: nothing has run
+	KindReady   Kind = 'R' // empty, from PID 1: prepared
+	KindMade    Kind = 'M' // Made, from PID 1: everything is mounted
+	KindLocked  Kind = 'K' // empty, from PID 1: it has no capability left
+	KindProbed  Kind = 'O' // Probed, from the payload's process
+	KindStarted Kind = 'T' // empty, from PID 1 of a container: the payload runs
+	KindEnded   Kind = 'X' // Ended, from PID 1
+	KindFailed  Kind = 'E' // Failed, from either: nothing has run
 )
 
 // ErrMalformed says that a body does not hold what its kind says.

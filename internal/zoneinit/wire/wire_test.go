@@ -9,23 +9,25 @@ import (
 // messages are one of each kind, every field set.
 func messages() map[string]Message {
 	return map[string]Message{
-		"prepare": &Prepare{UID: 1000, KeepHost: true, Without: []string{Landlock, ""}, FailStep: 3},
+		"prepare": &Prepare{UID: 1000, KeepHost: true, Without: []string{Landlock, ""}, FailStep: 3, Container: true},
 		"setup": &Setup{
 			Hostname: "h", NoLoopback: true, Listen: []int{1, 65535}, Box: "/box",
 			Metadata: true, Files: []File{{".npmrc", "x"}, {"a/b", ""}},
 			Lower: []Source{{FD: 0}, {FD: -1, Path: "/a"}}, Base: Source{FD: 2}, Upper: "u", Work: "w",
 			Mounts: []Mount{{From: Source{FD: 1}, Inside: "/m", Writable: true, Exec: true, File: true}, {Inside: "/n"}},
 			Masks:  []Mask{{Path: "/box/.git"}, {Path: "/box/x", Hidden: true}}, Disk: 1 << 40,
+			Runtime: Runtime{Program: Source{FD: 3}, Args: []string{"r"}, Config: "{}", OwnKernel: true},
 		},
 		"made": &Made{Root: Root{Dev: 9, Ino: -1}, Missing: []Lack{{"proc", "why"}}},
 		"launch": &Launch{
 			Args: []string{"a", ""}, Env: []string{"A=\xff\n"}, Dir: "/", Root: Root{1, 2}, Writable: []string{"/box"},
-			Limits: []Rlimit{{7, -1}}, Without: []string{Seccomp}, FailStep: 1, Notify: true,
+			Limits: []Rlimit{{7, -1}}, Without: []string{Seccomp}, FailStep: 1, Notify: true, OwnKernel: true,
 			Probe: Probing{
 				Zone: "build", HostPIDs: []int{1}, HostNS: []string{"net:[1]"}, StateDir: "/s", AllowedListen: []int{9},
 				Canaries: []string{"c"}, Forbidden: []string{"f"}, NoLoopback: true, Metadata: true,
 			},
 		},
+		"enter":  &Enter{UID: 1, Without: []string{Seccomp}, FailStep: 2, OwnKernel: true},
 		"probed": &Probed{Probes: []Probe{{"n", "w", "g", true}, {}}, Missing: []Lack{{"a", "b"}}},
 		"ended":  &Ended{Status: 256, CPU: 1, MaxRSS: 1 << 33},
 		"failed": &Failed{Step: "s", What: "w", Errno: 13},

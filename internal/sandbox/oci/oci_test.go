@@ -1,0 +1,107 @@
+package oci
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/sallyport/sallyport/internal/sandbox"
+	"github.com/sallyport/sallyport/internal/sandbox/namespaces"
+	"github.com/sallyport/sallyport/internal/sandbox/sandboxtest"
+)
+
+func TestMain(m *testing.M) { sandboxtest.Main(m) }
+
+// initFile names a built init for a test process that cannot build one.
+const initFile = "SALLYPORT_TEST_INIT"
+
+var builtInit = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "sallyport-init-")
+	if err != nil {
+		return "", err
+	}
+	name := filepath.Join(dir, "zoneinit")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", name, "github.com/sallyport/sallyport/cmd/zoneinit")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Stderr = os.Stderr
+	return name, cmd.Run()
+})
+
+func testInit(t *testing.T) string {
+	t.Helper()
+	if name := os.Getenv(initFile); name != "" {
+		return name
+	}
+	name, err := builtInit()
+	if err != nil {
+		t.Fatalf("build the zone's init: %v", err)
+	}
+	return name
+}
+
+// each runs a test with every runtime that is there. Which those are is
+// scripts/deps' business.
+func each(t *testing.T, test func(t *testing.T, c *namespaces.Container)) {
+	for _, r := range Runtimes() {
+		t.Run(r.Name, func(t *testing.T) {
+			c, err := Find(Name + ":" + runtimePath(r.Name))
+			if err != nil {
+				t.Skipf("not run: needs %s: %v", r.Name, err)
+			}
+			test(t, c)
+		})
+	}
+}
+
+// runtimePath is where a runtime is: what the variable says, else what the
+// tests' own tools are, else what is on PATH.
+func runtimePath(name string) string {
+	if path := os.Getenv(variable(name)); path != "" {
+		return path
+	}
+	own, err := filepath.Abs(filepath.Join("..", "..", "..", "tools", "bin", name))
+	if err == nil {
+		if _, err = os.Stat(own); err == nil {
+			return own
+		}
+	}
+	return name
+}
+
+func variable(name string) string { return "SALLYPORT_TEST_" + name }
+
+func fresh(t *testing.T, c *namespaces.Container) *namespaces.Sandbox {
+	t.Helper()
+	code, err := os.ReadFile(testInit(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := namespaces.New(namespaces.Options{Init: code, StateDir: t.TempDir(), Container: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestConformance runs the suite with each runtime as whoever runs the tests.
+func TestConformance(t *testing.T) {
+	each(t, func(t *testing.T, c *namespaces.Container) {
+		sandboxtest.Run(t, func(t *testing.T) sandbox.Sandbox { return fresh(t, c) })
+	})
+}
+
+// TestConformanceRootless runs it as a user without any privilege.
+func TestConformanceRootless(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not run: needs root to become somebody else; TestConformance is rootless already")
+	}
+	files := map[string]string{initFile: testInit(t)}
+	for _, r := range Runtimes() {
+		if path, err := exec.LookPath(runtimePath(r.Name)); err == nil {
+			files[variable(r.Name)] = path
+		}
+	}
+	sandboxtest.AsOrdinaryUser(t, "^TestConformance$", nil, files)
+}
