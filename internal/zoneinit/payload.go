@@ -183,6 +183,7 @@ func (p *payload) probeZone() error {
 	p.results = probe.Run(probe.Config{
 		HostPIDs: c.HostPIDs, HostNS: c.HostNS, StateDir: c.StateDir, AllowedListen: c.AllowedListen,
 		Canaries: c.Canaries, Forbidden: c.Forbidden, NoLoopback: c.NoLoopback, Metadata: c.Metadata, Zone: c.Zone,
+		OwnKernel: p.launch.OwnKernel, HostRelease: c.HostRelease,
 		AllowedEnv: names, Env: p.launch.Env, Writable: p.launch.Writable,
 	})
 	return nil
@@ -209,8 +210,8 @@ func (p *payload) report() error {
 	clean := len(p.results) > 0
 	for _, r := range p.results {
 		clean = clean && r.OK
-		m.Probes = append(m.Probes, wire.Probe{Name: r.Name, Wanted: r.Wanted, Got: r.Got, OK: r.OK})
 	}
+	m.Probes = told(p.results)
 	if err := p.line.send(wire.KindProbed, &m, p.told...); err != nil {
 		return err
 	}
@@ -218,6 +219,14 @@ func (p *payload) report() error {
 		unix.Exit(exitFailed)
 	}
 	return nil
+}
+
+func told(results []probe.Result) []wire.Probe {
+	all := make([]wire.Probe, 0, len(results))
+	for _, r := range results {
+		all = append(all, wire.Probe{Name: r.Name, Wanted: r.Wanted, Got: r.Got, OK: r.OK})
+	}
+	return all
 }
 
 var errNotFound error = syscall.ENOENT

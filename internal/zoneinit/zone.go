@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sallyport/sallyport/internal/zoneinit/probe"
 	"github.com/sallyport/sallyport/internal/zoneinit/wire"
 )
 
@@ -124,7 +125,11 @@ func (b *box) makeZone(extra ...step) error {
 	})); err != nil {
 		return err
 	}
-	made := wire.Made{Root: wire.Root{Dev: int64(root.Dev), Ino: int64(root.Ino)}, Missing: z.missing} //nolint:gosec // compared, not counted with
+	var around []wire.Probe
+	if z.prepare.Container {
+		around = told(probe.RunAround(probe.Config{AllowedListen: b.Listen, Metadata: b.Metadata, NoLoopback: b.NoLoopback}))
+	}
+	made := wire.Made{Probes: around, Root: wire.Root{Dev: int64(root.Dev), Ino: int64(root.Ino)}, Missing: z.missing} //nolint:gosec // compared, not counted with
 	if err := z.line.send(wire.KindMade, &made, b.listeners...); err != nil {
 		return at("tell that the zone is made", err)
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sallyport/sallyport/internal/zoneinit/wire"
 )
 
@@ -36,6 +38,11 @@ func (s *Sandbox) planContainer(p *plan) error {
 	c := s.options.Container
 	p.setup.Runtime = wire.Runtime{Program: wire.Source{FD: -1}, Args: c.Args, OwnKernel: c.OwnKernel}
 	p.launch.OwnKernel = c.OwnKernel
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return fmt.Errorf("name the host's kernel: %w", err)
+	}
+	p.launch.Probe.HostRelease = unix.ByteSliceToString(u.Release[:])
 	src, err := s.open(p, c.Program, tree{exec: true})
 	if err != nil {
 		return fmt.Errorf("the container runtime: %w", err)

@@ -137,6 +137,12 @@ func (s *Sandbox) Name() string {
 	return Name
 }
 
+// OwnKernel tells whether payloads run on a kernel of their own, that of a
+// container runtime.
+func (s *Sandbox) OwnKernel() bool {
+	return s.options.Container != nil && s.options.Container.OwnKernel
+}
+
 // HostIDs returns the user and group of the host that zones run under, which
 // own what a zone writes.
 func (s *Sandbox) HostIDs() (uid, gid int) { return s.ids.uid, s.ids.gid }

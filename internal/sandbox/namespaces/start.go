@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/evidence"
@@ -106,7 +108,7 @@ func (r *process) make(p *plan, level sandbox.Level) error {
 		return fmt.Errorf("probe the zone: %w", err)
 	}
 	r.watch(told)
-	if err := r.judge(p, level, append(made.Missing, probed.Missing...), probed.Probes); err != nil {
+	if err := r.judge(p, level, append(made.Missing, probed.Missing...), append(made.Probes, probed.Probes...)); err != nil {
 		return err
 	}
 	if _, err := r.zone.control.receive(wire.KindLocked, nil); err != nil {
@@ -150,11 +152,18 @@ func (r *process) judge(p *plan, level sandbox.Level, missing []wire.Lack, probe
 	if err := enough(p.spec.Require, level); err != nil {
 		return err
 	}
+	if contained := r.zone.sandbox.options.Container != nil; contained && !slices.ContainsFunc(probes, aroundContainer) {
+		return errors.New("the zone around the container was not probed")
+	}
 	if !r.receipt.Clean() {
 		return &sandbox.NotIsolated{Wanted: level.Name, Got: sandbox.LevelNone, Missing: level.Missing, Probes: failed}
 	}
 	return nil
 }
+
+// aroundContainer tells whether a probe is one that was made outside of the
+// zone's container.
+func aroundContainer(p wire.Probe) bool { return strings.HasPrefix(p.Name, "zone.") }
 
 // release gives the word and waits until the payload runs: its process's line
 // closes when it becomes the payload. A container's runtime keeps that line

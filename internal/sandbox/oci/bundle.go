@@ -42,6 +42,8 @@ func (r Runtime) bundle(v namespaces.View) *specs.Spec {
 	// This runtime makes devices of its own, and takes a root that is read-only
 	// for read-only in all its parts, unless they are named.
 	s.Mounts[0].Options = s.Mounts[0].Options[:3]
+	// Its picture of /sys, which tells of the host's processors, is left out.
+	s.Mounts = append(s.Mounts, specs.Mount{Destination: "/sys", Type: "bind", Source: v.Root + "/sys", Options: []string{"bind", "ro"}})
 	for _, place := range v.Writable {
 		s.Mounts = append(s.Mounts, bind(v, place))
 	}

@@ -64,14 +64,12 @@ func (s *suite) testDaemon(t *testing.T) {
 func (s *suite) testKill(t *testing.T) {
 	mark := "mark-" + rand.Text()
 	p := s.startSleeper(t, mark)
-	if !alive(t, mark) {
-		t.Fatal("the payload cannot be seen from the host: the test shows nothing")
-	}
+	lives := s.watch(t, mark, p.PID())
 	p.Kill()
 	if r, err := p.Wait(); err == nil && r.ExitCode == 0 && r.Signal == nil {
 		t.Error("a zone that was killed ended well")
 	}
-	if alive(t, mark) {
+	if lives() {
 		t.Error("a process lives on after Kill and Wait")
 	}
 	p.Kill() // at any time, also afterwards
@@ -94,10 +92,11 @@ func (s *suite) testClose(t *testing.T) {
 	mark := "mark-" + rand.Text()
 	other := &suite{sb: s.fresh(t), fresh: s.fresh, level: s.level}
 	p := other.startSleeper(t, mark)
+	lives := other.watch(t, mark, p.PID())
 	if err := other.sb.Close(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a closed sandbox has no zone", func() bool { return !alive(t, mark) })
+	eventually(t, "a closed sandbox has no zone", func() bool { return !lives() })
 	p.Wait()
 }
 
@@ -136,8 +135,9 @@ func (s *suite) testControllerKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	mark := "mark-" + rand.Text()
-	name, _, _ := strings.Cut(t.Name(), "/")
-	cmd := exec.Command(self, "-test.run=^"+name+"$", "-test.v")
+	suite := strings.Split(t.Name(), "/")
+	suite = suite[:len(suite)-2] // the name of Run's test
+	cmd := exec.Command(self, "-test.run=^"+strings.Join(suite, "$/^")+"$", "-test.v")
 	// It has no time to clean up: its directories lie in one of this test's.
 	cmd.Env = append(os.Environ(), controllerEnv+"="+mark, "TMPDIR="+s.owned(t))
 	cmd.Stderr = os.Stderr
@@ -149,20 +149,18 @@ func (s *suite) testControllerKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cmd.Wait()
+	defer cmd.Process.Kill() // where the test ends early
 	lines := bufio.NewScanner(out)
 	for lines.Scan() && lines.Text() != "zone is up" {
 		if strings.Contains(lines.Text(), "FAIL") || strings.Contains(lines.Text(), "SKIP") {
 			t.Fatalf("the controller: %s", lines.Text())
 		}
 	}
-	if !alive(t, mark) {
-		cmd.Process.Kill()
-		t.Fatal("the zone never came up: the test shows nothing")
-	}
+	lives := s.watch(t, mark, cmd.Process.Pid)
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the zone dies with its controller", func() bool { return !alive(t, mark) })
+	eventually(t, "the zone dies with its controller", func() bool { return !lives() })
 }
 
 // beController starts a zone and waits to be killed.

@@ -18,17 +18,24 @@ var devices = [...]struct {
 	{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}, {"ptmx", 5, 2},
 }
 
+// ownRoot is the kind of file system by which a runtime with its own kernel
+// shows the zone's root, and ownDevices what its /dev holds beside the minimal
+// set: none is a device of the host's.
+const ownRoot = "9p"
+
+var ownDevices = [...]string{"char", "fuse", "net"}
+
 // plain are the names in /dev that are no devices: directories and links.
 var plain = [...]string{"pts", "shm", "mqueue", "fd", "stdin", "stdout", "stderr", "ptmx"}
 
 // files checks the zone's view of the file system.
 func (p *prober) files() {
 	all := p.mounts()
-	p.found("fs.root", "the zone's own", rootAgainst(all))
+	p.found("fs.root", "the zone's own", p.rootAgainst(all))
 	p.found("fs.mounts", "of the allowed kinds", p.mountsAgainst(all))
 	p.found("fs.writable", "only "+strings.Join(writable[:], ", "), writableAgainst())
 	p.found("fs.host", "not visible", hostAgainst())
-	p.found("fs.devices", "the minimal set", devicesAgainst())
+	p.found("fs.devices", "the minimal set", p.devicesAgainst())
 }
 
 // mount is one line of a mount table.
@@ -91,13 +98,13 @@ func (m mount) has(option string) bool {
 
 // rootAgainst checks that / is a file system made for the zone, not one that
 // the host runs on.
-func rootAgainst(all []mount) string {
+func (p *prober) rootAgainst(all []mount) string {
 	for i := len(all) - 1; i >= 0; i-- { // the last one on a point is the one that shows
 		m := all[i]
 		if m.point != "/" {
 			continue
 		}
-		if m.kind != "tmpfs" {
+		if m.kind != "tmpfs" && (!p.OwnKernel || m.kind != ownRoot) {
 			return "a file system of kind " + m.kind
 		}
 		if !m.has("ro") {
@@ -133,6 +140,14 @@ func (p *prober) mountAgainst(m mount) string {
 		return "kind " + m.kind
 	}
 	if isDevice(m.point) {
+		return ""
+	}
+	if p.OwnKernel {
+		// Its mounts are between itself and its file server, which has the
+		// zone's; no program gains a privilege after no_new_privs.
+		if !m.has("ro") && !p.mayWrite(m.point) && m.point != "/dev" {
+			return "writable"
+		}
 		return ""
 	}
 	if m.kind == "devtmpfs" {
@@ -212,7 +227,7 @@ func found(e unix.Errno) string {
 	return errnoName(e)
 }
 
-func devicesAgainst() string {
+func (p *prober) devicesAgainst() string {
 	names, _, err := readDir("/dev")
 	if err == unix.ENOENT {
 		return ""
@@ -224,6 +239,9 @@ func devicesAgainst() string {
 		var st unix.Stat_t
 		if err := unix.Lstat("/dev/"+n, &st); err != nil {
 			return n + ": " + errnoName(err)
+		}
+		if p.OwnKernel && contains(ownDevices[:], n) {
+			continue
 		}
 		if !deviceAllowed(n, st.Mode, unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev))) {
 			return strconv.Quote(bounded(n))

@@ -70,6 +70,23 @@ func capabilitiesAgainst(status string) string {
 	return ""
 }
 
+// kernel checks that the kernel which answers is not the host's.
+func (p *prober) kernel() {
+	const name, wanted = "kernel.own", "another than the host's"
+	var u unix.Utsname
+	err := unix.Uname(&u)
+	switch release := unix.ByteSliceToString(u.Release[:]); {
+	case err != nil:
+		p.found(name, wanted, "cannot tell: "+errnoName(err))
+	case p.HostRelease == "":
+		p.found(name, wanted, "cannot tell: the controller named none")
+	case release == p.HostRelease:
+		p.found(name, wanted, "the host's")
+	default:
+		p.found(name, wanted, "")
+	}
+}
+
 // namespaces checks that no namespace that has to be the zone's own is the
 // controller's.
 func (p *prober) namespaces() {
@@ -85,6 +102,9 @@ func (p *prober) namespaces() {
 			return
 		}
 		own, err := readlink(p.proc + "/self/ns/" + kind)
+		if err == unix.ENOENT && p.OwnKernel {
+			continue // it knows no such namespace
+		}
 		if err != nil {
 			p.found(name, wanted, "cannot tell "+kind+": "+errnoName(err))
 			return

@@ -14,7 +14,9 @@ func (p *prober) network() {
 	routes := p.routesAgainst()
 	p.found("net.interfaces", "lo alone", interfaces)
 	p.found("net.routes", "none", routes)
-	p.found("net.listeners", "only the gateway's", p.listenersAgainst())
+	if !p.OwnKernel { // which has no table of them: see RunAround
+		p.found("net.listeners", "only the gateway's", p.listenersAgainst())
+	}
 	p.found("net.unix.named", "none", p.unixAgainst())
 	isolated := interfaces == "" && routes == ""
 	metadata := "169.254.170.2:80 100.100.100.200:80"
@@ -263,7 +265,7 @@ func (p *prober) listenersAgainst() string {
 		return ""
 	}
 	taken := 0
-	if p.Metadata && honeyAgainst() == "" {
+	if p.Metadata && (p.around && addressTaken(MetadataAddress(), MetadataPort) || !p.around && honeyAgainst() == "") {
 		taken++
 	}
 	if tcp > len(p.AllowedListen)+taken {
@@ -330,16 +332,18 @@ func honeyAgainst() string {
 }
 
 // portTaken tells whether some socket holds the port on the loopback address.
-func portTaken(port int) bool {
+func portTaken(port int) bool { return addressTaken([4]byte{127, 0, 0, 1}, port) }
+
+func addressTaken(address [4]byte, port int) bool {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return false
 	}
 	defer unix.Close(fd)
-	return unix.Bind(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}) == unix.EADDRINUSE
+	return unix.Bind(fd, &unix.SockaddrInet4{Port: port, Addr: address}) == unix.EADDRINUSE
 }
 
-func contains(list []int, n int) bool {
+func contains[T comparable](list []T, n T) bool {
 	for _, v := range list {
 		if v == n {
 			return true

@@ -27,6 +27,12 @@ type Config struct {
 	Metadata      bool     // the clouds' metadata address is the zone's own, and the controller listens there
 	Zone          string   // the zone's name, for the results
 
+	// OwnKernel says that a container runtime's own kernel answers, which has
+	// to show that it is not the host's, of release HostRelease. What the files
+	// of /proc and /sys would tell or change is then not the host.
+	OwnKernel   bool
+	HostRelease string
+
 	// HostNS are the controller's namespaces that the zone must not share, as
 	// /proc/self/ns spells them: "net:[4026531840]". Without any, the check is
 	// not OK.
@@ -54,6 +60,9 @@ type Result struct {
 func Run(c Config) []Result {
 	p := &prober{Config: c, proc: "/proc"}
 	p.results = make([]Result, 0, 48)
+	if p.OwnKernel {
+		p.kernel()
+	}
 	p.identity()
 	p.namespaces()
 	p.network()
@@ -66,10 +75,21 @@ func Run(c Config) []Result {
 	return p.results
 }
 
+// RunAround makes the checks of a zone's network from outside of a container in
+// it, by the kernel that the container's might hide.
+func RunAround(c Config) []Result {
+	p := &prober{Config: c, proc: "/proc", around: true}
+	p.found("zone.net.interfaces", "lo alone", p.interfacesAgainst())
+	p.found("zone.net.routes", "none", p.routesAgainst())
+	p.found("zone.net.listeners", "only the gateway's", p.listenersAgainst())
+	return p.results
+}
+
 // prober collects the results of one run.
 type prober struct {
 	Config
 	proc    string // where proc is mounted; tests put fixtures there
+	around  bool   // of a zone, outside of its container: nothing may be connected to
 	results []Result
 }
 

@@ -301,7 +301,7 @@ func TestRoot(t *testing.T) {
 		{"", false},
 		{"x", false},
 	} {
-		if got := rootAgainst(parseMounts(c.table)); (got == "") != c.ok {
+		if got := (&prober{}).rootAgainst(parseMounts(c.table)); (got == "") != c.ok {
 			t.Errorf("%q: got %q", c.table, got)
 		}
 	}
@@ -409,7 +409,7 @@ func FuzzTables(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		p := &prober{}
 		p.mountsAgainst(parseMounts(text))
-		rootAgainst(parseMounts(text))
+		(&prober{}).rootAgainst(parseMounts(text))
 		interfaceBesideLo(text)
 		routeBesideLo(text, text)
 		socketsInUse(text, text)

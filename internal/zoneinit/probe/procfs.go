@@ -13,7 +13,9 @@ func (p *prober) processes() {
 	p.found("proc.own", "the zone's own process table", p.ownProcAgainst())
 	p.found("proc.controller", "not visible", p.controllerAgainst())
 	p.found("proc.init", "closed", p.initAgainst())
-	p.found("proc.kernel", "not writable, not readable", p.kernelAgainst())
+	if !p.OwnKernel { // see kernel
+		p.found("proc.kernel", "not writable, not readable", p.kernelAgainst())
+	}
 	p.found("state.directory", "not visible", p.stateAgainst())
 }
 
@@ -33,7 +35,7 @@ func (p *prober) ownProcAgainst() string {
 	if err != nil {
 		return "cannot tell: " + errnoName(err)
 	}
-	if ns, ok := statusField(status, "NSpid"); !ok || ns != pid {
+	if ns, ok := statusField(status, "NSpid"); (!ok || ns != pid) && (ok || !p.OwnKernel) {
 		return "numbers in more than one namespace: " + ns
 	}
 	return ""

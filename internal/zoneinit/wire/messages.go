@@ -188,11 +188,13 @@ func (l *Lack) fields(c *coder) {
 type Made struct {
 	Root    Root
 	Missing []Lack
+	Probes  []Probe // where a container will stand between the zone and the payload
 }
 
 func (m *Made) fields(c *coder) {
 	m.Root.fields(c)
 	list(c, &m.Missing, func(l *Lack) { l.fields(c) })
+	list(c, &m.Probes, func(p *Probe) { p.fields(c) })
 }
 
 // Rlimit is one resource limit: soft and hard alike.
@@ -217,6 +219,7 @@ type Probing struct {
 	Forbidden     []string
 	NoLoopback    bool
 	Metadata      bool
+	HostRelease   string // of the host's kernel
 }
 
 func (p *Probing) fields(c *coder) {
@@ -229,6 +232,7 @@ func (p *Probing) fields(c *coder) {
 	list(c, &p.Forbidden, c.string)
 	c.bool(&p.NoLoopback)
 	c.bool(&p.Metadata)
+	c.string(&p.HostRelease)
 }
 
 // Launch is the payload; its standard input, output and error come with it.

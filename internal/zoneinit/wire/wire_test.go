@@ -18,13 +18,13 @@ func messages() map[string]Message {
 			Masks:  []Mask{{Path: "/box/.git"}, {Path: "/box/x", Hidden: true}}, Disk: 1 << 40,
 			Runtime: Runtime{Program: Source{FD: 3}, Args: []string{"r"}, Config: "{}", OwnKernel: true},
 		},
-		"made": &Made{Root: Root{Dev: 9, Ino: -1}, Missing: []Lack{{"proc", "why"}}},
+		"made": &Made{Root: Root{Dev: 9, Ino: -1}, Missing: []Lack{{"proc", "why"}}, Probes: []Probe{{"n", "w", "g", true}}},
 		"launch": &Launch{
 			Args: []string{"a", ""}, Env: []string{"A=\xff\n"}, Dir: "/", Root: Root{1, 2}, Writable: []string{"/box"},
 			Limits: []Rlimit{{7, -1}}, Without: []string{Seccomp}, FailStep: 1, Notify: true, OwnKernel: true,
 			Probe: Probing{
 				Zone: "build", HostPIDs: []int{1}, HostNS: []string{"net:[1]"}, StateDir: "/s", AllowedListen: []int{9},
-				Canaries: []string{"c"}, Forbidden: []string{"f"}, NoLoopback: true, Metadata: true,
+				Canaries: []string{"c"}, Forbidden: []string{"f"}, NoLoopback: true, Metadata: true, HostRelease: "r",
 			},
 		},
 		"enter":  &Enter{UID: 1, Without: []string{Seccomp}, FailStep: 2, OwnKernel: true},

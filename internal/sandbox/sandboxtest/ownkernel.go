@@ -1,0 +1,115 @@
+package sandboxtest
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// ownKernel tells whether the zones have a kernel of their own, as the sandbox
+// says; the receipt shows that it is another than the host's.
+func (s *suite) ownKernel() bool {
+	k, ok := s.sb.(interface{ OwnKernel() bool })
+	return ok && k.OwnKernel()
+}
+
+// harmless are the attempts that a kernel of the zone's own may answer, since
+// what they reach is a part of that kernel, which ends with the zone.
+func harmless(id string) string {
+	return map[string]string{
+		"file.write-dev":    "its /dev is in its own memory",
+		"proc.init-fd":      "it lists the numbers of its first process's descriptors, none of which can be opened",
+		"proc.sysrq":        "its /proc/sysrq-trigger triggers nothing",
+		"proc.oom":          "it keeps the score to itself: the host's process of the zone has its own",
+		"device.listed":     "its /dev lists FUSE, which needs a mount",
+		"device.fuse":       "its FUSE device needs a mount, which is refused",
+		"net.host-fastopen": "it does not wait for an answer; net.host, which does, is refused",
+		"net.interface-up":  "it knows no such request",
+		"call.x32":          "it ends the process with another signal",
+		"power.nice":        "its priorities are among its own processes",
+		"power.realtime":    "it knows no such class",
+	}[id]
+}
+
+// refused tells whether an attempt reached nothing of the host's.
+func (s *suite) refused(v verdict) bool {
+	return v.Refused || s.ownKernel() && harmless(v.ID) != ""
+}
+
+// watch returns how to ask whether a zone lives on: whether its payload does, by
+// a mark in its command line; or, where a kernel of its own hides that, whether
+// anything does that runs below a process.
+func (s *suite) watch(t *testing.T, mark string, below int) (lives func() bool) {
+	t.Helper()
+	if !s.ownKernel() {
+		if !alive(t, mark) {
+			t.Fatal("the payload cannot be seen from the host: the test shows nothing")
+		}
+		return func() bool { return alive(t, mark) }
+	}
+	all := descendants(t, below)
+	if len(all) < 3 { // the zone's first process, the runtime, the kernel
+		t.Fatalf("%d processes of the zone: the test shows nothing", len(all))
+	}
+	return func() bool {
+		now := processes(t)
+		for pid, p := range all {
+			if now[pid].started == p.started {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// process is one line of /proc/*/stat.
+type process struct {
+	parent  int
+	started string
+}
+
+func processes(t *testing.T) map[int]process {
+	t.Helper()
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make(map[int]process)
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		b, err := os.ReadFile("/proc/" + e.Name() + "/stat")
+		if err != nil {
+			continue // it has ended
+		}
+		f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+		if len(f) < 20 || f[0] == "Z" {
+			continue
+		}
+		parent, _ := strconv.Atoi(f[1])
+		all[pid] = process{parent, f[19]}
+	}
+	return all
+}
+
+// descendants are the processes below pid, with itself.
+func descendants(t *testing.T, pid int) map[int]process {
+	t.Helper()
+	all := processes(t)
+	found := map[int]process{pid: all[pid]}
+	for grown := true; grown; {
+		grown = false
+		for p, info := range all {
+			if _, has := found[p]; has {
+				continue
+			}
+			if _, below := found[info.parent]; below {
+				found[p], grown = info, true
+			}
+		}
+	}
+	return found
+}
