@@ -44,6 +44,7 @@ func (r Runtime) bundle(v namespaces.View) *specs.Spec {
 	s.Mounts[0].Options = s.Mounts[0].Options[:3]
 	// Its picture of /sys, which tells of the host's processors, is left out.
 	s.Mounts = append(s.Mounts, specs.Mount{Destination: "/sys", Type: "bind", Source: v.Root + "/sys", Options: []string{"bind", "ro"}})
+	s.Mounts = append(s.Mounts, specs.Mount{Destination: "/dev", Type: "devtmpfs", Source: "devtmpfs", Options: []string{"ro", "nosuid", "noexec"}})
 	for _, place := range v.Writable {
 		s.Mounts = append(s.Mounts, bind(v, place))
 	}

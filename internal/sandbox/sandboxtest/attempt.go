@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -149,6 +150,7 @@ func driveOne(encoded, id string) verdict {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", word, "try", encoded, id)
+	cmd.Stdin = strings.NewReader("") // not /dev/null, which a kernel of the zone's own may have let go
 	cmd.Env = append(os.Environ(), atOnce)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -3,12 +3,14 @@ package sandboxtest
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 	"unsafe"
@@ -152,6 +154,8 @@ func fuzzChild(seed uint64) (fuzzTally, error) {
 	}
 	defer f.Close()
 	cmd := exec.Command("/proc/self/exe", word, "fuzz-child", strconv.FormatUint(seed, 10))
+	// No stream of it is /dev/null, which an earlier one may have closed to itself.
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(""), io.Discard, struct{ io.Writer }{io.Discard}
 	cmd.Dir, cmd.Env, cmd.ExtraFiles = "/", os.Environ(), []*os.File{f}
 	if err := cmd.Start(); err != nil {
 		return tally, err

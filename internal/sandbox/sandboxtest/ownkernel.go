@@ -18,7 +18,6 @@ func (s *suite) ownKernel() bool {
 // what they reach is a part of that kernel, which ends with the zone.
 func harmless(id string) string {
 	return map[string]string{
-		"file.write-dev":    "its /dev is in its own memory",
 		"proc.init-fd":      "it lists the numbers of its first process's descriptors, none of which can be opened",
 		"proc.sysrq":        "its /proc/sysrq-trigger triggers nothing",
 		"proc.oom":          "it keeps the score to itself: the host's process of the zone has its own",
