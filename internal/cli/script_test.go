@@ -13,7 +13,9 @@ import (
 	"github.com/rogpeppe/go-internal/goproxytest"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/sallyport/sallyport/internal/boundary"
 	"github.com/sallyport/sallyport/internal/cli"
+	"github.com/sallyport/sallyport/internal/evidence"
 )
 
 func TestMain(m *testing.M) {
@@ -62,6 +64,7 @@ func TestScripts(t *testing.T) {
 			"tamper":    cmdTamper,
 			"replace":   cmdReplace,
 			"samefield": cmdSameField,
+			"replay":    cmdReplay,
 		},
 	})
 }
@@ -153,6 +156,27 @@ func cmdReplace(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%s has no %q", args[0], args[1])
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Replace(text, args[1], args[2], 1)), 0o644))
+}
+
+// cmdReplay asks boundary.Decide again about every refusal in a JSON file, and
+// wants the answer that stands there: replay FILE COUNT.
+func cmdReplay(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: replay FILE COUNT")
+	}
+	var all struct {
+		Denials []evidence.Denial `json:"denials"`
+	}
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &all))
+	if fmt.Sprint(len(all.Denials)) != args[1] {
+		ts.Fatalf("%s has %d refusals, want %s", args[0], len(all.Denials), args[1])
+	}
+	for _, d := range all.Denials {
+		got := boundary.Decide(d.Tried, nil, d.Time)
+		if got.Allowed || got.Rule != d.Rule || string(d.Tried.Class) != d.Class || d.Tried.Zone != d.Zone {
+			ts.Fatalf("%s is %+v; asked again: %+v", d.ID, d, got)
+		}
+	}
 }
 
 // cmdSameField compares a value of two JSON files: samefield FILE FILE PATH.

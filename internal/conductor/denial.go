@@ -58,7 +58,7 @@ func (d *denials) blocked(s *pipeline.Stage, seen []sandbox.Blocked) {
 	for _, b := range seen {
 		one := evidence.Denial{
 			ID: d.id(), Class: b.What, Stage: s.Name, Zone: s.Zone, Process: chain(b.Process), Target: harmless([]byte(b.Target)),
-			Package: harmless([]byte(b.Package)), Rule: boundary.SP3, Why: s.Zone.String() + " does not have it", Where: whereOf(s), Time: b.Time, Count: b.Count,
+			Package: harmless([]byte(b.Package)), Why: s.Zone.String() + " does not have it", Where: whereOf(s), Time: b.Time, Count: b.Count,
 		}
 		if one.Time.IsZero() {
 			one.Time = d.run.now()
@@ -67,6 +67,8 @@ func (d *denials) blocked(s *pipeline.Stage, seen []sandbox.Blocked) {
 		case "connect", "lookup", "send", "bind":
 			one.Class, one.Why, one.Do = "net", s.Zone.String()+" has no network", d.mend(s)
 		}
+		one.Tried = boundary.Attempt{Class: boundary.Class(one.Class), Zone: s.Zone, Stage: s.Name, Target: one.Target}
+		one.Rule = boundary.Decide(one.Tried, nil, one.Time).Rule
 		d.add(one)
 	}
 }
@@ -77,10 +79,28 @@ func (d *denials) limit(s *pipeline.Stage, ended sandbox.Result, given sandbox.L
 		return
 	}
 	target, raise := limitOf(ended.Limit, given)
+	tried := boundary.Attempt{Class: boundary.ClassLimit, Zone: s.Zone, Stage: s.Name, Target: ended.Limit, Amount: amountOf(ended.Limit, given)}
+	no := boundary.Decide(tried, nil, d.run.now())
 	d.add(evidence.Denial{
-		ID: d.id(), Class: "limit", Stage: s.Name, Zone: s.Zone, Target: target, Rule: boundary.SP3, Why: "a zone's resources are bounded", Where: whereOf(s),
+		ID: d.id(), Class: "limit", Stage: s.Name, Zone: s.Zone, Target: target, Tried: tried, Rule: no.Rule, Why: no.Why, Where: whereOf(s),
 		Verdict: "the cause: the stage was ended at this limit", Do: raise, Time: d.run.now(), Count: 1,
 	})
+}
+
+// amountOf is the bound of that name, in the unit of boundary.Attempt; zero: not
+// known here.
+func amountOf(name string, given sandbox.Limits) int64 {
+	switch name {
+	case "time":
+		return int64(given.Time)
+	case "memory":
+		return given.Memory
+	case "disk":
+		return given.Disk
+	case "pids":
+		return int64(given.PIDs)
+	}
+	return 0
 }
 
 // limitOf says which limit it was, and what to write to raise it for this one
@@ -152,9 +172,11 @@ func (d *denials) offline(s *pipeline.Stage, tail []string) {
 		if !ok {
 			continue
 		}
+		tried := boundary.Attempt{Class: boundary.ClassPackage, Zone: s.Zone, Stage: s.Name, Target: target}
+		no := boundary.Decide(tried, nil, d.run.now())
 		d.add(evidence.Denial{
-			ID: d.id(), Class: "package", Stage: s.Name, Zone: s.Zone, Target: target, Package: target, Rule: boundary.SP3,
-			Why: s.Zone.String() + " has no network, and fetch did not bring it", Where: whereOf(s), Do: d.mend(s), Time: d.run.now(), Count: 1,
+			ID: d.id(), Class: "package", Stage: s.Name, Zone: s.Zone, Target: target, Package: target, Tried: tried, Rule: no.Rule,
+			Why: no.Why, Where: whereOf(s), Do: d.mend(s), Time: d.run.now(), Count: 1,
 		})
 		return
 	}

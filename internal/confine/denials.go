@@ -22,20 +22,21 @@ func (r *Request) denials(res sandbox.Result, out Outcome) []evidence.Denial {
 	}
 	for _, in := range out.Intruders {
 		all = append(all, evidence.Denial{
-			Class: "file", Target: in.Name, Rule: boundary.SP8, Count: 1,
-			Why: in.Name + " is read with more authority later; what the command put there was moved away",
-			Do:  "look at " + in.Kept,
+			Class: "file", Target: in.Name, Count: 1,
+			Tried: boundary.Attempt{Class: boundary.ClassFile, Zone: r.Zone, Target: in.Name, Fault: "trusted-later"},
+			Why:   in.Name + " is read with more authority later; what the command put there was moved away",
+			Do:    "look at " + in.Kept,
 		})
 	}
 	for _, a := range out.Alarms {
 		all = append(all, evidence.Denial{
-			Class: "canary", Target: string(a.Kind), Rule: boundary.SP1, Count: 1, Why: a.Said(),
+			Class: "canary", Target: string(a.Kind), Count: 1, Why: a.Said(),
 			Verdict: "an alarm: the command took a credential", Do: "find what in it reads credentials, before it runs where there are real ones",
 		})
 	}
 	if res.Limit != "" {
 		all = append(all, evidence.Denial{
-			Class: "limit", Target: res.Limit, Rule: boundary.SP3, Count: 1,
+			Class: "limit", Target: res.Limit, Count: 1,
 			Why: "a zone's resources are bounded", Verdict: "the cause: the command was ended at this limit",
 		})
 	}
@@ -49,6 +50,10 @@ func (r *Request) denials(res sandbox.Result, out Outcome) []evidence.Denial {
 		if d.Time.IsZero() {
 			d.Time = time.Now()
 		}
+		if d.Tried == (boundary.Attempt{}) {
+			d.Tried = boundary.Attempt{Class: boundary.Class(d.Class), Zone: r.Zone, Target: d.Target}
+		}
+		d.Rule = boundary.Decide(d.Tried, nil, d.Time).Rule
 		if d.Verdict == "" {
 			d.Verdict = verdict(out.ExitCode)
 		}
@@ -77,7 +82,7 @@ func verdict(code int) string {
 }
 
 func (r *Request) blocked(b sandbox.Blocked) evidence.Denial {
-	d := evidence.Denial{Class: "file", Target: b.Target, Process: b.Process, Package: b.Package, Time: b.Time, Rule: boundary.SP3, Count: b.Count, Why: "the zone does not let it"}
+	d := evidence.Denial{Class: "file", Target: b.Target, Process: b.Process, Package: b.Package, Time: b.Time, Count: b.Count, Why: "the zone does not let it"}
 	if b.What == "connect" || strings.HasPrefix(b.What, "net") {
 		d.Class = "net"
 		d.Why = fmt.Sprintf("%s has no network", r.Zone)

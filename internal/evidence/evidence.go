@@ -243,4 +243,7 @@ type Denial struct {
 	Do      string        `json:"do,omitempty"`      // next command
 	Time    time.Time     `json:"time"`
 	Count   int           `json:"count,omitempty"` // how often the same was refused
+	// Tried is the attempt as boundary.Decide was asked about it; asked again, it
+	// gives Rule.
+	Tried boundary.Attempt `json:"tried,omitzero"`
 }

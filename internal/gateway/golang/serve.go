@@ -238,7 +238,7 @@ func (v *View) failed(w http.ResponseWriter, r *http.Request, m *Module, err err
 	v.book.Fail(err)
 	switch {
 	case errors.Is(err, fault.Checksum), errors.Is(err, fault.TooYoung), errors.Is(err, fault.ForeignHost):
-		v.refuse(w, record.Refusal{Package: Purl(m.Path, m.Version.Version), Target: m.String(), Why: err.Error(), Where: m.where(), Do: mend(err)})
+		v.refuse(w, record.Refusal{Package: Purl(m.Path, m.Version.Version), Target: m.String(), Why: err.Error(), Where: m.where(), Do: mend(err), Fault: faultOf(err)})
 	case errors.Is(err, fault.NotFound):
 		text(w, http.StatusNotFound, "not found: "+err.Error()+"\n")
 	default:
@@ -378,4 +378,10 @@ func (v *View) bring(ctx context.Context, m *Module, kind string) error {
 		return err
 	}
 	return g.Close()
+}
+
+// faultOf is the code of what was wrong with a member.
+func faultOf(err error) string {
+	code, _ := fault.CodeOf(err)
+	return string(code)
 }

@@ -174,7 +174,7 @@ func (v *View) failed(w http.ResponseWriter, r *http.Request, p *Package, err er
 	v.book.Fail(err)
 	switch {
 	case errors.Is(err, fault.Checksum), errors.Is(err, fault.TooYoung), errors.Is(err, fault.ForeignHost):
-		v.refuse(w, record.Refusal{Package: Purl(p.Name, p.Version), Target: p.id(), Why: err.Error(), Where: p.where(), Do: mend(err)})
+		v.refuse(w, record.Refusal{Package: Purl(p.Name, p.Version), Target: p.id(), Why: err.Error(), Where: p.where(), Do: mend(err), Fault: faultOf(err)})
 	case errors.Is(err, fault.NotFound):
 		writeJSON(w, http.StatusNotFound, map[string]string{"error": err.Error()})
 	default:
@@ -274,4 +274,10 @@ func (v *View) Prefetch(ctx context.Context, each func(func() error)) {
 			return g.Close()
 		})
 	}
+}
+
+// faultOf is the code of what was wrong with a member.
+func faultOf(err error) string {
+	code, _ := fault.CodeOf(err)
+	return string(code)
 }

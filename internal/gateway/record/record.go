@@ -58,6 +58,7 @@ type Refusal struct {
 	Why     string
 	Where   string // file:line of the entry, where known
 	Do      string // next command; empty: sallyport why ID
+	Fault   string // what was wrong beside that no lockfile names it; nothing admits it then
 }
 
 // Deny notes a refusal and returns it with its id. The same refusal again gets
@@ -103,10 +104,13 @@ func (b *Book) write(r Refusal) *evidence.Denial {
 	if r.Do == "" {
 		r.Do = "sallyport why " + id
 	}
+	tried := boundary.Attempt{Class: boundary.Class(r.Class), Zone: b.o.Zone, Stage: b.o.Stage,
+		Target: fault.Clean(cmp.Or(r.Package, r.Target)), Fault: r.Fault}
+	now := b.o.Now().UTC()
 	return &evidence.Denial{
 		ID: id, Class: r.Class, Stage: b.o.Stage, Zone: b.o.Zone,
-		Package: fault.Clean(r.Package), Target: fault.Clean(r.Target), Rule: boundary.SP3,
-		Why: fault.Clean(r.Why), Where: fault.Clean(r.Where), Do: r.Do, Time: b.o.Now().UTC(), Count: 1,
+		Package: fault.Clean(r.Package), Target: fault.Clean(r.Target), Tried: tried, Rule: boundary.Decide(tried, nil, now).Rule,
+		Why: fault.Clean(r.Why), Where: fault.Clean(r.Where), Do: r.Do, Time: now, Count: 1,
 	}
 }
 

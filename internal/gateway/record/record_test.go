@@ -52,3 +52,23 @@ func TestFirstErrorAndFirstOriginStay(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// What is kept of a refusal gives the same answer when it is asked again, and
+// offers an exception only for what is merely not named.
+func TestDenialCanBeAskedAgain(t *testing.T) {
+	b := New(Options{Run: "1", Stage: "fetch", Zone: boundary.Fetch})
+	for _, c := range []struct {
+		r   Refusal
+		fix bool
+	}{
+		{Refusal{Package: "pkg:npm/a@1.0.0", Target: "a@1.0.0", Why: "not named"}, true},
+		{Refusal{Package: "pkg:npm/b@1.0.0", Target: "b@1.0.0", Why: "wrong bytes", Fault: "gw-checksum"}, false},
+		{Refusal{Class: "net", Target: "example.invalid:443", Why: "no route"}, false},
+	} {
+		d := b.Deny(c.r)
+		got := boundary.Decide(d.Tried, nil, d.Time)
+		if got.Allowed || got.Rule != d.Rule || (got.Fix != nil) != c.fix {
+			t.Errorf("%+v gives %+v", d.Tried, got)
+		}
+	}
+}
