@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/drill"
@@ -29,11 +30,12 @@ const (
 func main() {
 	binary := flag.String("sallyport", "bin/sallyport", "the program to drill")
 	sandboxes := flag.String("sandbox", "namespaces", "sandboxes of Sallyport, with commas")
+	peers := flag.String("peers", "", "peers to compare with, with commas; none named: all that are here")
 	inRange := flag.Bool("in-range", false, "this process has a network namespace of its own")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	code, err := run(ctx, *binary, strings.Split(*sandboxes, ","), *inRange, flag.Args())
+	code, err := run(ctx, request{*binary, *peers, strings.Split(*sandboxes, ","), *inRange, flag.Args()})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "drillcompare:", err)
 		code = 1
@@ -41,20 +43,28 @@ func main() {
 	os.Exit(code)
 }
 
-func run(ctx context.Context, binary string, sandboxes []string, inRange bool, wanted []string) (int, error) {
-	if !inRange && drill.CanHaveRange() {
+// request is what the command line asks for.
+type request struct {
+	binary, peers string
+	sandboxes     []string
+	inRange       bool
+	cases         []string
+}
+
+func run(ctx context.Context, r request) (int, error) {
+	if !r.inRange && drill.CanHaveRange() {
 		return drill.Range(ctx, append([]string{"--in-range"}, os.Args[1:]...), os.Stdin, os.Stdout, os.Stderr)
 	}
-	if inRange {
+	if r.inRange {
 		if err := drill.EnterRange(); err != nil {
 			return 0, err
 		}
 	}
-	cases, err := drill.Choose(wanted)
+	cases, err := drill.Choose(r.cases)
 	if err != nil {
 		return 0, err
 	}
-	binary, err = filepath.Abs(binary)
+	binary, err := filepath.Abs(r.binary)
 	if err != nil {
 		return 0, err
 	}
@@ -63,8 +73,12 @@ func run(ctx context.Context, binary string, sandboxes []string, inRange bool, w
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
-	subjects := append([]drill.Subject{drill.Plain{}}, drill.Peers()...)
-	for _, s := range sandboxes {
+	subjects, end, err := peersHere(ctx, dir, r.peers)
+	if err != nil {
+		return 0, err
+	}
+	defer end()
+	for _, s := range r.sandboxes {
 		subjects = append(subjects, drill.Boundary{Binary: []string{binary}, Sandbox: s, Require: "reduced", State: filepath.Join(dir, "state-"+filepath.Base(s))})
 	}
 	t := table{names: nil, rows: map[string][]drill.Outcome{}}
@@ -78,6 +92,30 @@ func run(ctx context.Context, binary string, sandboxes []string, inRange bool, w
 		fmt.Fprintf(os.Stderr, "%-14s %s\n", s.Name(), summary(drill.Summarize(results).Techniques))
 	}
 	return 0, t.write()
+}
+
+// peersHere are what is compared with: nothing at all first. The function ends
+// what was started.
+func peersHere(ctx context.Context, dir, wanted string) (subjects []drill.Subject, end func(), err error) {
+	want := func(name string) bool { return wanted == "" || slices.Contains(strings.Split(wanted, ","), name) }
+	subjects = []drill.Subject{drill.Plain{}}
+	for _, p := range drill.Peers() {
+		if want(p.Name()) {
+			subjects = append(subjects, p)
+		}
+	}
+	if !want("buildkit") || !drill.HasBuildKit() {
+		return subjects, func() {}, nil
+	}
+	b, err := drill.StartBuildKit(ctx, filepath.Join(dir, "buildkit"))
+	if err != nil {
+		return nil, nil, fmt.Errorf("start buildkit: %w", err)
+	}
+	return append(subjects, b), func() {
+		if err := b.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, "drillcompare: end buildkit:", err)
+		}
+	}, nil
 }
 
 func all(ctx context.Context, cases []drill.Case, o drill.Options, s drill.Subject) ([]drill.Result, error) {
