@@ -276,7 +276,8 @@ func TestLevels(t *testing.T) {
 func TestNoLevelAboveTheBuilder(t *testing.T) {
 	for id, want := range map[string]int{
 		"https://github.com/sallyport/sallyport/builder/local/namespaces/full@v1":    1,
-		"https://github.com/sallyport/sallyport/builder/local/oci/reduced@v1":        1,
+		"https://github.com/sallyport/sallyport/builder/local/oci:runsc/reduced@v1":  1,
+		"https://github.com/sallyport/sallyport/builder/local/oci:kata/full@v1":      -1,
 		"https://github.com/sallyport/sallyport/builder/local/namespaces/full@v1/..": -1,
 		"https://github.com/sallyport/sallyport/builder/hosted/namespaces/full@v1":   -1,
 		"https://github.com/other/builder":                                           -1,

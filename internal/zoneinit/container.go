@@ -18,7 +18,7 @@ import (
 // what it does in a zone. Whoever breaks the container stands in the zone.
 
 // rootInRoom is the zone's root, below the room.
-var rootInRoom = strings.TrimPrefix(wire.ContainerRoot, "/")
+const rootInRoom = wire.ContainerDir
 
 // makeRoom mounts the room on top of the host's root: the host's programs, the
 // six devices, a process table that is whole, since the kernel lets nobody

@@ -126,11 +126,12 @@ func (m *Setup) fields(c *coder) {
 
 // Where a container's things are in the room that its runtime runs in.
 const (
-	ContainerRoot    = "/zone"    // the root file system of the bundle
-	ContainerBundle  = "/bundle"  // the bundle: config.json
-	ContainerState   = "/run"     // the runtime's own
-	ContainerLog     = "/run/log" // what the runtime has to say
-	ContainerRuntime = "/runtime" // the runtime's program
+	ContainerDir     = "zone"
+	ContainerRoot    = "/" + ContainerDir // the root file system of the bundle
+	ContainerBundle  = "/bundle"          // the bundle: config.json
+	ContainerState   = "/run"             // the runtime's own
+	ContainerLog     = "/run/log"         // what the runtime has to say
+	ContainerRuntime = "/runtime"         // the runtime's program
 	// ContainerInit is the first process of the container, in its root.
 	ContainerInit = "/run/zoneinit"
 )
