@@ -58,7 +58,7 @@ func (s *Sandbox) planContainer(p *plan) error {
 func (r *process) enter(p *plan) error {
 	o := r.zone.sandbox.options
 	return r.zone.control.send(wire.KindEnter, &wire.Enter{
-		UID: p.user.inside, Without: o.WithoutUnsafe, FailStep: o.failStep, OwnKernel: o.Container.OwnKernel,
+		UID: p.user.inside, Without: o.WithoutUnsafe, FailStep: o.FailStepUnsafe, OwnKernel: o.Container.OwnKernel,
 	})
 }
 

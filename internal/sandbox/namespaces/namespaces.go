@@ -69,8 +69,9 @@ type Options struct {
 	// show that a zone without them is refused.
 	WithoutUnsafe []string
 
-	// failStep lets one step of making a zone fail; tests only.
-	failStep int
+	// FailStepUnsafe lets one step of each of a zone's processes fail, from 1 on.
+	// It exists for the tests that show that no payload then runs.
+	FailStepUnsafe int
 }
 
 // Sandbox makes zones on this machine.

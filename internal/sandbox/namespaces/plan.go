@@ -381,7 +381,7 @@ func (s *Sandbox) mapOwner(p *plan, f *os.File, name string, st unix.Stat_t) {
 func (s *Sandbox) planLaunch(p *plan) {
 	spec := p.spec
 	p.launch = wire.Launch{
-		Args: spec.Args, Env: spec.Env, Dir: spec.Dir, Without: s.options.WithoutUnsafe, FailStep: s.options.failStep, Notify: true,
+		Args: spec.Args, Env: spec.Env, Dir: spec.Dir, Without: s.options.WithoutUnsafe, FailStep: s.options.FailStepUnsafe, Notify: true,
 		Writable: []string{boxOf(spec), sandbox.Temp, sandbox.Home, "/dev/shm"},
 		Limits: []wire.Rlimit{
 			{Resource: unix.RLIMIT_NPROC, Value: int64(p.limits.PIDs)}, // first: see zone.start

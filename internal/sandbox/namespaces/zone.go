@@ -153,7 +153,7 @@ func (z *zone) makeGroup() {
 func (z *zone) prepare() error {
 	s := z.sandbox
 	err := z.control.send(wire.KindPrepare, &wire.Prepare{
-		UID: z.user.inside, KeepHost: !s.ids.root, Without: s.options.WithoutUnsafe, FailStep: s.options.failStep,
+		UID: z.user.inside, KeepHost: !s.ids.root, Without: s.options.WithoutUnsafe, FailStep: s.options.FailStepUnsafe,
 		Container: s.options.Container != nil,
 	})
 	if err != nil {

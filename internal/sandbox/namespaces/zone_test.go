@@ -63,7 +63,7 @@ func withUpper(t testing.TB, s *Sandbox, spec sandbox.Spec) (sandbox.Spec, strin
 func TestZoneFailsClosedAtEachStep(t *testing.T) {
 	seen := 0
 	for n := 1; ; n++ {
-		s := newSandbox(t, func(o *Options) { o.failStep = n })
+		s := newSandbox(t, func(o *Options) { o.FailStepUnsafe = n })
 		spec, upper := withUpper(t, s, script("echo ran > /box/ran"))
 		p, err := s.Start(t.Context(), spec)
 		if err == nil {
@@ -95,7 +95,7 @@ func TestZoneFailsClosedAtEachStep(t *testing.T) {
 // the host has.
 func TestZoneWithoutAPrimitiveIsNotFull(t *testing.T) {
 	for _, primitive := range []string{
-		wire.Landlock, wire.Seccomp, wire.Proc, wire.CgroupNS, wire.Nesting, wire.Cgroup, "net", "ipc", "uts", "idmap",
+		wire.Landlock, wire.Seccomp, wire.Proc, wire.CgroupNS, wire.Nesting, wire.Cgroup, "mount", "pid", "net", "ipc", "uts", "idmap",
 	} {
 		s := newSandbox(t, func(o *Options) { o.WithoutUnsafe = []string{primitive} })
 		spec, upper := withUpper(t, s, script("echo ran > /box/ran"))
@@ -120,6 +120,7 @@ func TestZoneWithoutAPrimitiveIsNotFull(t *testing.T) {
 func TestZoneProbeSeesWhatIsMissing(t *testing.T) {
 	for primitive, probe := range map[string]string{
 		wire.Seccomp: "id.seccomp", "net": "ns.own", "ipc": "ns.own", "uts": "ns.own", wire.CgroupNS: "ns.own", wire.Proc: "id.capabilities",
+		"pid": "ns.own", "mount": "ns.own",
 	} {
 		s := newSandbox(t, func(o *Options) { o.WithoutUnsafe = []string{primitive} })
 		spec, upper := withUpper(t, s, script("echo ran > /box/ran"))
@@ -130,7 +131,7 @@ func TestZoneProbeSeesWhatIsMissing(t *testing.T) {
 		}
 		var not *sandbox.NotIsolated
 		if !errors.As(err, &not) {
-			if (primitive == "net" || primitive == "uts") && err != nil {
+			if (primitive == "net" || primitive == "uts" || primitive == "mount") && err != nil {
 				continue // what is the host's cannot even be set up
 			}
 			t.Errorf("without %s: %v", primitive, err)

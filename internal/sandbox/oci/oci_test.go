@@ -1,12 +1,17 @@
 package oci
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
+	"github.com/sallyport/sallyport/internal/boundary"
 	"github.com/sallyport/sallyport/internal/sandbox"
 	"github.com/sallyport/sallyport/internal/sandbox/namespaces"
 	"github.com/sallyport/sallyport/internal/sandbox/sandboxtest"
@@ -74,11 +79,17 @@ func variable(name string) string { return "SALLYPORT_TEST_" + name }
 
 func fresh(t *testing.T, c *namespaces.Container) *namespaces.Sandbox {
 	t.Helper()
+	return failing(t, c, 0)
+}
+
+// failing gives a sandbox in whose zones one step of each process fails.
+func failing(t *testing.T, c *namespaces.Container, step int) *namespaces.Sandbox {
+	t.Helper()
 	code, err := os.ReadFile(testInit(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := namespaces.New(namespaces.Options{Init: code, StateDir: t.TempDir(), Container: c})
+	s, err := namespaces.New(namespaces.Options{Init: code, StateDir: t.TempDir(), Container: c, FailStepUnsafe: step})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,4 +118,38 @@ func TestConformanceRootless(t *testing.T) {
 	// for an ordinary user is the zone around it, as the others show.
 	tests := "^TestConformance$/^(crun|runc)$|^TestConformance$/^runsc$/^(receipt|payload|tree|gateway|end)$"
 	sandboxtest.AsOrdinaryUser(t, tests, nil, files)
+}
+
+// TestFailsClosedAtEachStep lets one step after the other fail, in the zone, in
+// the container and in the payload's process, until none is left to fail.
+func TestFailsClosedAtEachStep(t *testing.T) {
+	each(t, func(t *testing.T, c *namespaces.Container) {
+		for step := 1; ; step++ {
+			if step > 60 {
+				t.Fatal("60 steps, and one still fails")
+			}
+			var out bytes.Buffer
+			s := failing(t, c, step)
+			p, err := s.Start(t.Context(), sandbox.Spec{
+				Zone: boundary.Build, Identity: "spiffe://sallyport.local/oci/build/build", Require: sandbox.LevelReduced,
+				Args: []string{"/bin/echo", "ran"}, Env: []string{"PATH=/usr/bin:/bin"}, Stdout: &out,
+			})
+			if err == nil {
+				_, err = p.Wait()
+			} else if out.Len() > 0 {
+				t.Errorf("step %d failed, and the payload ran: %v", step, err)
+			} else if !strings.Contains(err.Error(), "made to fail") && !errors.Is(err, syscall.ECANCELED) {
+				t.Errorf("step %d: %v does not say what failed", step, err)
+			}
+			if cerr := s.Close(); cerr != nil {
+				t.Error(cerr)
+			}
+			if out.String() == "ran\n" && err == nil {
+				if step < 20 {
+					t.Errorf("%d steps alone failed", step)
+				}
+				return
+			}
+		}
+	})
 }
