@@ -153,3 +153,23 @@ func TestFailsClosedAtEachStep(t *testing.T) {
 		}
 	})
 }
+
+// TestOverlayAtAnotherPlace is what the second build of a rebuild check asks for.
+func TestOverlayAtAnotherPlace(t *testing.T) {
+	each(t, func(t *testing.T, c *namespaces.Container) {
+		s := fresh(t, c)
+		t.Cleanup(func() { _ = s.Close() })
+		var out bytes.Buffer
+		p, err := s.Start(t.Context(), sandbox.Spec{
+			Zone: boundary.Build, Identity: "spiffe://sallyport.local/oci/build/build", Require: sandbox.LevelReduced,
+			Args: []string{"/bin/sh", "-c", "mkdir -p /box7/src && cd /box7/src && pwd > f && cat f; touch /box/x || echo no box"}, Env: []string{"PATH=/usr/bin:/bin"},
+			Overlay: sandbox.Overlay{At: "/box7"}, Stdout: &out, Stderr: &out,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := p.Wait(); err != nil || r.ExitCode != 0 {
+			t.Errorf("%v %v: %s", r, err, &out)
+		}
+	})
+}
