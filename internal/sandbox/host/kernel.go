@@ -148,14 +148,16 @@ func kvmFact(err error) Fact {
 // tools looks for the programs that projects are built with. They are not run.
 func tools() []Fact {
 	var facts []Fact
-	for _, t := range [...]struct{ name, pkg string }{
-		{"go", "golang-go"}, {"node", "nodejs"}, {"npm", "npm"}, {"git", "git"}, {"gcc", "build-essential"},
+	const apt = "sudo apt-get install "
+	for _, t := range [...]struct{ name, mend string }{
+		{"go", apt + "golang-go"}, {"node", apt + "nodejs"}, {"npm", apt + "npm"}, {"git", apt + "git"}, {"gcc", apt + "build-essential"},
+		{"runsc", "go install gvisor.dev/gvisor/runsc@go"}, {"crun", apt + "crun"}, {"runc", apt + "runc"}, // for --sandbox oci
 	} {
 		f := Fact{Name: t.name, Need: Optional}
 		if path, err := exec.LookPath(t.name); err == nil {
 			f.OK, f.Value = true, path
 		} else {
-			f.Value, f.Why, f.Mend = "absent", t.name+" is not on the PATH", "sudo apt-get install "+t.pkg
+			f.Value, f.Why, f.Mend = "absent", t.name+" is not on the PATH", t.mend
 		}
 		facts = append(facts, f)
 	}
