@@ -85,7 +85,7 @@ func (r *run) alarm(ctx context.Context, j *job, b bait, res *result) error {
 	}
 	for _, a := range alarms {
 		r.denials.add(evidence.Denial{
-			ID: r.denials.id(), Class: "canary", Stage: j.stage.Name, Zone: j.stage.Zone, Target: string(a.Kind), Rule: boundary.SP1, Count: 1, Time: r.now(),
+			ID: r.denials.id(), Class: "canary", Stage: j.stage.Name, Zone: j.stage.Zone, Target: string(a.Kind), Count: 1, Time: r.now(),
 			Why: harmless([]byte(a.Said())), Where: whereOf(&j.stage), Verdict: "the cause: a run in which a credential was taken ends",
 			Do: "find what reads credentials: sallyport logs " + j.stage.Name,
 		})

@@ -37,8 +37,13 @@ func (d *denials) next() int {
 	return d.last
 }
 
-// add records a refusal that has its number.
+// add records a refusal that has its number, with the rule that boundary.Decide
+// gives for what was tried.
 func (d *denials) add(one evidence.Denial) {
+	if one.Tried == (boundary.Attempt{}) {
+		one.Tried = boundary.Attempt{Class: boundary.Class(one.Class), Zone: one.Zone, Stage: one.Stage, Target: one.Target}
+	}
+	one.Rule = boundary.Decide(one.Tried, nil, one.Time).Rule
 	kept := false
 	d.run.rec.update(func(e *evidence.Run) {
 		if kept = len(e.Denials) < maxDenials; kept {
@@ -67,8 +72,6 @@ func (d *denials) blocked(s *pipeline.Stage, seen []sandbox.Blocked) {
 		case "connect", "lookup", "send", "bind":
 			one.Class, one.Why, one.Do = "net", s.Zone.String()+" has no network", d.mend(s)
 		}
-		one.Tried = boundary.Attempt{Class: boundary.Class(one.Class), Zone: s.Zone, Stage: s.Name, Target: one.Target}
-		one.Rule = boundary.Decide(one.Tried, nil, one.Time).Rule
 		d.add(one)
 	}
 }
@@ -82,7 +85,7 @@ func (d *denials) limit(s *pipeline.Stage, ended sandbox.Result, given sandbox.L
 	tried := boundary.Attempt{Class: boundary.ClassLimit, Zone: s.Zone, Stage: s.Name, Target: ended.Limit, Amount: amountOf(ended.Limit, given)}
 	no := boundary.Decide(tried, nil, d.run.now())
 	d.add(evidence.Denial{
-		ID: d.id(), Class: "limit", Stage: s.Name, Zone: s.Zone, Target: target, Tried: tried, Rule: no.Rule, Why: no.Why, Where: whereOf(s),
+		ID: d.id(), Class: "limit", Stage: s.Name, Zone: s.Zone, Target: target, Tried: tried, Why: no.Why, Where: whereOf(s),
 		Verdict: "the cause: the stage was ended at this limit", Do: raise, Time: d.run.now(), Count: 1,
 	})
 }
@@ -175,7 +178,7 @@ func (d *denials) offline(s *pipeline.Stage, tail []string) {
 		tried := boundary.Attempt{Class: boundary.ClassPackage, Zone: s.Zone, Stage: s.Name, Target: target}
 		no := boundary.Decide(tried, nil, d.run.now())
 		d.add(evidence.Denial{
-			ID: d.id(), Class: "package", Stage: s.Name, Zone: s.Zone, Target: target, Package: target, Tried: tried, Rule: no.Rule,
+			ID: d.id(), Class: "package", Stage: s.Name, Zone: s.Zone, Target: target, Package: target, Tried: tried,
 			Why: no.Why, Where: whereOf(s), Do: d.mend(s), Time: d.run.now(), Count: 1,
 		})
 		return
