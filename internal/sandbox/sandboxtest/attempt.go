@@ -2,6 +2,7 @@ package sandboxtest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,8 +22,9 @@ type attempt struct {
 	id  string
 	try func(world) error // nil: it worked
 	// control is where the same attempt has to work, to show that it can.
-	control control
-	also    []unix.Errno // answers that are refusals here, beside those of the table
+	control  control
+	also     []unix.Errno  // answers that are refusals here, beside those of the table
+	patience time.Duration // how long to wait for an answer; zero: 20 seconds
 }
 
 // control is a place outside of any zone.
@@ -138,7 +140,7 @@ func drive(encoded string, ids []string) int {
 			if len(ids) > 0 && !slices.Contains(ids, a.id) {
 				continue
 			}
-			if code := printJSON(driveOne(encoded, a.id)); code != 0 {
+			if code := printJSON(driveOne(encoded, a)); code != 0 {
 				return code
 			}
 		}
@@ -146,8 +148,9 @@ func drive(encoded string, ids []string) int {
 	return 0
 }
 
-func driveOne(encoded, id string) verdict {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+func driveOne(encoded string, a attempt) verdict {
+	id := a.id
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(a.patience, 20*time.Second))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", word, "try", encoded, id)
 	cmd.Stdin = strings.NewReader("") // not /dev/null, which a kernel of the zone's own may have let go

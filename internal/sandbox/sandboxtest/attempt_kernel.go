@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -178,7 +179,7 @@ func callAttempts() []attempt {
 		{id: "call.tiocsti", control: plainRoot, try: func(world) error { return inject(unix.TIOCSTI) }},
 		{id: "call.tiocsti-high", control: plainRoot, try: func(world) error { return inject(unix.TIOCSTI | 1<<32) }},
 		{id: "call.int80", try: func(world) error { return int80() }},
-		{id: "call.x32", try: func(world) error {
+		{id: "call.x32", patience: 5 * time.Second, try: func(world) error {
 			if runtime.GOARCH != "amd64" {
 				return safe("no such interface on " + runtime.GOARCH)
 			}

@@ -25,7 +25,7 @@ func harmless(id string) string {
 		"device.fuse":       "its FUSE device needs a mount, which is refused",
 		"net.host-fastopen": "it does not wait for an answer; net.host, which does, is refused",
 		"net.interface-up":  "it knows no such request",
-		"call.x32":          "it ends the process with another signal",
+		"call.x32":          "the process that makes it gets no answer, and stays where it is",
 		"power.nice":        "its priorities are among its own processes",
 		"power.realtime":    "it knows no such class",
 	}[id]
