@@ -12,6 +12,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/evidence"
 	"github.com/sallyport/sallyport/internal/sandbox"
+	"github.com/sallyport/sallyport/internal/sandbox/sandboxtest"
 )
 
 // childState and childSource make a test process a controller that runs once.
@@ -76,7 +77,7 @@ func TestKilledAtManyMoments(t *testing.T) {
 	state, source := t.TempDir(), w.project(shell(killable))
 	start := func() *exec.Cmd {
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), childState+"="+state, childSource+"="+source, initFile+"="+init)
+		cmd.Env = append(os.Environ(), childState+"="+state, childSource+"="+source, sandboxtest.InitFile+"="+init)
 		cmd.Stderr = os.Stderr
 		must(t, cmd.Start())
 		return cmd

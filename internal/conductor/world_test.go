@@ -2,10 +2,8 @@ package conductor
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -24,30 +22,13 @@ import (
 	"github.com/sallyport/sallyport/internal/ledger"
 	"github.com/sallyport/sallyport/internal/sandbox"
 	"github.com/sallyport/sallyport/internal/sandbox/namespaces"
+	"github.com/sallyport/sallyport/internal/sandbox/sandboxtest"
 	"github.com/sallyport/sallyport/internal/secrets"
 	"github.com/sallyport/sallyport/internal/store"
 )
 
-// initFile names the zone's init for a test process that does not build one.
-const initFile = "SALLYPORT_TEST_INIT"
-
-var builtInit = sync.OnceValues(func() ([]byte, error) {
-	if name := os.Getenv(initFile); name != "" {
-		return os.ReadFile(name)
-	}
-	dir, err := os.MkdirTemp("", "sallyport-init-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	name := filepath.Join(dir, "zoneinit")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -buildid=", "-o", name, "github.com/sallyport/sallyport/cmd/zoneinit")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%w: %s", err, out)
-	}
-	return os.ReadFile(name)
-})
+// builtInit is built once for all tests.
+var builtInit = sync.OnceValues(sandboxtest.BuildInit)
 
 // world is everything that a run needs, for real, in one state directory.
 type world struct {

@@ -103,5 +103,5 @@ func asOrdinaryUser(t *testing.T, tests string, groups []string) {
 	if err := os.WriteFile(code, testInit(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	sandboxtest.AsOrdinaryUser(t, tests, groups, map[string]string{initFile: code})
+	sandboxtest.AsOrdinaryUser(t, tests, groups, map[string]string{sandboxtest.InitFile: code})
 }

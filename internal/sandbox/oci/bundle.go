@@ -15,9 +15,9 @@ func initCapabilities() []string {
 }
 
 // bundle is config.json for a view, as the OCI runtime specification 1.0.2 has
-// it. It asks for no user namespace: the runtime is in one already, the zone's,
-// none of network: that is the zone's, too,
-// and no masks: our init puts them up itself.
+// it. It asks for no user namespace, since the runtime is in the zone's already,
+// for none of network, which is the zone's too, and for no masks, which our init
+// puts up itself.
 func (r Runtime) bundle(v namespaces.View) *specs.Spec {
 	caps := initCapabilities()
 	s := &specs.Spec{

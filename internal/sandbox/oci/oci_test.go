@@ -3,15 +3,20 @@ package oci
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/sallyport/sallyport/internal/boundary"
+	"github.com/sallyport/sallyport/internal/evidence"
 	"github.com/sallyport/sallyport/internal/sandbox"
 	"github.com/sallyport/sallyport/internal/sandbox/namespaces"
 	"github.com/sallyport/sallyport/internal/sandbox/sandboxtest"
@@ -19,31 +24,16 @@ import (
 
 func TestMain(m *testing.M) { sandboxtest.Main(m) }
 
-// initFile names a built init for a test process that cannot build one.
-const initFile = "SALLYPORT_TEST_INIT"
+// builtInit is built once for all tests.
+var builtInit = sync.OnceValues(sandboxtest.BuildInit)
 
-var builtInit = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "sallyport-init-")
-	if err != nil {
-		return "", err
-	}
-	name := filepath.Join(dir, "zoneinit")
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", name, "github.com/sallyport/sallyport/cmd/zoneinit")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	cmd.Stderr = os.Stderr
-	return name, cmd.Run()
-})
-
-func testInit(t *testing.T) string {
+func testInit(t *testing.T) []byte {
 	t.Helper()
-	if name := os.Getenv(initFile); name != "" {
-		return name
-	}
-	name, err := builtInit()
+	code, err := builtInit()
 	if err != nil {
-		t.Fatalf("build the zone's init: %v", err)
+		t.Fatal(err)
 	}
-	return name
+	return code
 }
 
 // each runs a test with every runtime that is there. Which those are is
@@ -85,11 +75,7 @@ func fresh(t *testing.T, c *namespaces.Container) *namespaces.Sandbox {
 // failing gives a sandbox in whose zones one step of each process fails.
 func failing(t *testing.T, c *namespaces.Container, step int) *namespaces.Sandbox {
 	t.Helper()
-	code, err := os.ReadFile(testInit(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := namespaces.New(namespaces.Options{Init: code, StateDir: t.TempDir(), Container: c, FailStepUnsafe: step})
+	s, err := namespaces.New(namespaces.Options{Init: testInit(t), StateDir: t.TempDir(), Container: c, FailStepUnsafe: step})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +94,11 @@ func TestConformanceRootless(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("not run: needs root to become somebody else; TestConformance is rootless already")
 	}
-	files := map[string]string{initFile: testInit(t)}
+	code := filepath.Join(t.TempDir(), "zoneinit")
+	if err := os.WriteFile(code, testInit(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{sandboxtest.InitFile: code}
 	for _, r := range Runtimes() {
 		if path, err := exec.LookPath(runtimePath(r.Name)); err == nil {
 			files[variable(r.Name)] = path
@@ -172,4 +162,111 @@ func TestOverlayAtAnotherPlace(t *testing.T) {
 			t.Errorf("%v %v: %s", r, err, &out)
 		}
 	})
+}
+
+// TestKernelThatIsTheHosts gives a runtime that shares the host's kernel for one
+// that has its own. The zone has to find that out, whatever level would do.
+func TestKernelThatIsTheHosts(t *testing.T) {
+	c, err := Find(Name + ":crun")
+	if err != nil {
+		t.Skipf("not run: needs crun: %v", err)
+	}
+	c.OwnKernel = true
+	s := fresh(t, c)
+	t.Cleanup(func() { _ = s.Close() })
+	var out bytes.Buffer
+	p, err := s.Start(t.Context(), sandbox.Spec{
+		Zone: boundary.Build, Identity: "spiffe://sallyport.local/oci/build/build", Require: sandbox.LevelReduced,
+		Args: []string{"/bin/echo", "ran"}, Env: []string{"PATH=/usr/bin:/bin"}, Stdout: &out,
+	})
+	if err == nil {
+		_, _ = p.Wait()
+	}
+	var not *sandbox.NotIsolated
+	if !errors.As(err, &not) || !slices.ContainsFunc(not.Probes, func(p evidence.Probe) bool { return p.Name == "kernel.own" }) || out.Len() > 0 {
+		t.Errorf("%v, the payload said %q", err, &out)
+	}
+}
+
+// TestOurProcessesAreLocked looks from the host at the first process of the zone
+// and at that of the container, while a payload runs: neither has a capability,
+// both are behind the filter.
+func TestOurProcessesAreLocked(t *testing.T) {
+	each(t, func(t *testing.T, c *namespaces.Container) {
+		s := fresh(t, c)
+		t.Cleanup(func() { _ = s.Close() })
+		said, say := io.Pipe()
+		p, err := s.Start(t.Context(), sandbox.Spec{
+			Zone: boundary.Build, Identity: "spiffe://sallyport.local/oci/build/build", Require: sandbox.LevelReduced,
+			Args: []string{"/bin/sh", "-c", "echo here; sleep 60"}, Env: []string{"PATH=/usr/bin:/bin"}, Stdout: say,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(said, make([]byte, len("here\n"))); err != nil {
+			t.Fatal(err)
+		}
+		ours := map[int]string{p.PID(): "the zone's"}
+		if !c.OwnKernel { // the container's own is then a process of that kernel
+			ours[containerInit(t, p.PID())] = "the container's"
+		}
+		for pid, whose := range ours {
+			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{"CapEff:\t0000000000000000", "CapPrm:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"} {
+				if !strings.Contains(string(status), want) {
+					t.Errorf("%s first process: no %q", whose, want)
+				}
+			}
+		}
+		p.Kill()
+		_, _ = p.Wait()
+	})
+}
+
+// containerInit finds the first process of the container below a zone's: that
+// of the processes below it which is number 1 in a namespace further in.
+func containerInit(t *testing.T, zone int) int {
+	t.Helper()
+	all, err := filepath.Glob("/proc/[0-9]*/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	outer := numbers(fmt.Sprintf("/proc/%d/status", zone))
+	for _, path := range all {
+		n := numbers(path)
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if len(n) == len(outer)+1 && n[len(n)-1] == "1" && below(pid, zone) {
+			return pid
+		}
+	}
+	t.Fatal("no first process of a container: the test shows nothing")
+	return 0
+}
+
+// numbers are a process's numbers, from the outermost namespace to its own.
+func numbers(status string) []string {
+	b, err := os.ReadFile(status)
+	if err != nil {
+		return nil // it has ended
+	}
+	_, rest, _ := strings.Cut(string(b), "\nNSpid:")
+	line, _, _ := strings.Cut(rest, "\n")
+	return strings.Fields(line)
+}
+
+// below tells whether a process descends from another.
+func below(pid, ancestor int) bool {
+	for pid > 1 && pid != ancestor {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			return false
+		}
+		_, rest, _ := strings.Cut(string(b), "\nPPid:")
+		line, _, _ := strings.Cut(rest, "\n")
+		pid, _ = strconv.Atoi(strings.TrimSpace(line))
+	}
+	return pid == ancestor
 }

@@ -27,6 +27,9 @@ type attempt struct {
 	patience time.Duration // how long to wait for an answer; zero: 20 seconds
 }
 
+// itWorked is the note of an attempt that was not refused at all.
+const itWorked = "it worked"
+
 // control is a place outside of any zone.
 type control int
 
@@ -106,7 +109,7 @@ type verdict struct {
 // a known refusal is not one.
 func judge(a attempt, refusals []unix.Errno, err error) verdict {
 	if err == nil {
-		return verdict{a.id, false, "it worked"}
+		return verdict{a.id, false, itWorked}
 	}
 	var nothing safe
 	if errors.As(err, &nothing) {

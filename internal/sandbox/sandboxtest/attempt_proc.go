@@ -10,6 +10,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// openInitFiles opens what the zone's first process has open, by whatever
+// number: its line to the controller is among it.
+func openInitFiles() error {
+	var err error
+	for n := range 16 {
+		if err = openFor("/proc/1/fd/"+strconv.Itoa(n), unix.O_RDWR); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
 // procAttempts try to look at, or act on, what is outside through proc.
 func procAttempts() []attempt {
 	return []attempt{
@@ -26,6 +38,7 @@ func procAttempts() []attempt {
 		{id: "proc.init-root", try: func(world) error { _, err := os.ReadDir("/proc/1/root"); return err }},
 		{id: "proc.init-cwd", try: func(world) error { _, err := os.ReadDir("/proc/1/cwd"); return err }},
 		{id: "proc.init-fd", try: func(world) error { _, err := os.ReadDir("/proc/1/fd"); return err }},
+		{id: "proc.init-fd-open", try: func(world) error { return openInitFiles() }},
 		{id: "proc.init-exe", try: openRead("/proc/1/exe")},
 		{id: "proc.kcore", try: notEmpty("/proc/kcore")},
 		{id: "proc.keys", try: notEmpty("/proc/keys")},

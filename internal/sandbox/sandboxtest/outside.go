@@ -255,7 +255,7 @@ func worked(t *testing.T, w world, ids []string, attr *syscall.SysProcAttr) {
 	for _, id := range ids {
 		if v, ran := got[id]; !ran {
 			t.Errorf("%s did not run", id)
-		} else if v.Refused || v.Note != "it worked" {
+		} else if v.Refused || v.Note != itWorked {
 			t.Errorf("%s is refused even outside of a zone (%s): the attempt shows nothing", id, v.Note)
 		}
 	}
@@ -314,7 +314,7 @@ func controlPeer(t *testing.T) {
 	}
 	got := verdicts(t, string(text))
 	for _, a := range meetings() {
-		if v := got[a.id]; v.Note != "it worked" {
+		if v := got[a.id]; v.Note != itWorked {
 			t.Errorf("%s is refused even outside of a zone: %q", a.id, v.Note)
 		}
 	}

@@ -423,3 +423,75 @@ func BenchmarkRun(b *testing.B) {
 		Run(Config{Forbidden: []string{"x"}})
 	}
 }
+
+// A kernel is one's own only when it shows another release than the host's; one
+// that cannot be compared is not.
+func TestKernel(t *testing.T) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		t.Fatal(err)
+	}
+	here := unix.ByteSliceToString(u.Release[:])
+	for release, want := range map[string]bool{here: false, "": false, here + "-other": true} {
+		p := &prober{Config: Config{OwnKernel: true, HostRelease: release}}
+		p.kernel()
+		if len(p.results) != 1 || p.results[0].OK != want {
+			t.Errorf("beside %q: %+v", release, p.results)
+		}
+	}
+}
+
+// What is let pass of a kernel of one's own is not let pass of the host's, and
+// a root that can be written is never let pass.
+func TestOwnKernelAlone(t *testing.T) {
+	const root = "1 0 0:1 / / ro - 9p none ro\n"
+	for _, c := range []struct {
+		own   bool
+		table string
+		ok    bool
+	}{
+		{true, root, true},
+		{false, root, false},
+		{true, strings.ReplaceAll(root, "ro", "rw"), false},
+		{true, "1 0 0:1 / / ro - ext4 none ro\n", false},
+	} {
+		p := &prober{Config: Config{OwnKernel: c.own}}
+		if got := p.rootAgainst(parseMounts(c.table)); (got == "") != c.ok {
+			t.Errorf("own kernel %v, %s: %q", c.own, c.table, got)
+		}
+	}
+	for _, table := range []string{"1 0 0:1 / /sys rw - sysfs none rw\n", "1 0 0:1 / /opt rw - 9p none rw\n"} {
+		p := &prober{Config: Config{OwnKernel: true}}
+		if p.mountsAgainst(parseMounts(table)) == "" {
+			t.Errorf("%s is let pass", table)
+		}
+	}
+}
+
+// Around a container the network is told from the zone's own tables: of the
+// host's, or of one with a socket too many, it is not clean.
+func TestAroundAContainer(t *testing.T) {
+	p := emptyNetwork(t, true)
+	look := func() string {
+		return against(p, func() {
+			p.around = true
+			p.found("zone.net.interfaces", "lo alone", p.interfacesAgainst())
+			p.found("zone.net.listeners", "only the gateway's", p.listenersAgainst())
+		})
+	}
+	if got := look(); got != "" {
+		t.Errorf("an empty network: %s", got)
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if got := look(); !strings.Contains(got, "zone.net.listeners") {
+		t.Errorf("a socket that nobody asked for: %q", got)
+	}
+	p.AllowedListen = []int{l.Addr().(*net.TCPAddr).Port}
+	if got := look(); got != "" {
+		t.Errorf("the gateway's socket: %s", got)
+	}
+}
