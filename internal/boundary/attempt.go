@@ -2,6 +2,7 @@ package boundary
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -35,7 +36,7 @@ type Attempt struct {
 	Fault string `json:"fault,omitempty"`
 }
 
-// Allowance is one entry of allow: in sallyport.yaml, an exception that somebody
+// Allowance is one entry of .sallyport/allow.yaml, an exception that somebody
 // gave a reason for. It admits one package by the digest of its bytes, or more
 // of one resource to one stage. There is none for a network, a file or a secret.
 type Allowance struct {
@@ -46,7 +47,7 @@ type Allowance struct {
 	UpTo    int64     `json:"up_to,omitempty"` // in the unit of Attempt.Amount
 	Reason  string    `json:"reason"`
 	Until   time.Time `json:"until,omitzero"` // from then on it admits nothing; zero: no end
-	Line    int       `json:"line,omitempty"` // in sallyport.yaml
+	Line    int       `json:"line,omitempty"` // in its file
 }
 
 // InForce tells whether the allowance has not run out.
@@ -58,6 +59,51 @@ func (a Allowance) String() string {
 		return a.Package
 	}
 	return fmt.Sprintf("more %s for stage %s", a.Limit, a.Stage)
+}
+
+// Refuse is Decide about an attempt that was refused, whatever the reason: an
+// exception that names it changes nothing about that.
+func Refuse(t Attempt, allowed []Allowance, now time.Time) Answer {
+	if no := Decide(t, allowed, now); !no.Allowed {
+		return no
+	}
+	return refusal(t)
+}
+
+// Bound is how much of a limit it gives, as its file says it: rounded up to a
+// whole number of the smallest unit that can say it.
+func (a Allowance) Bound() string {
+	const kib, most = 1 << 10, 99999
+	switch a.Limit {
+	case "pids":
+		return strconv.FormatInt(a.UpTo, 10)
+	case "time":
+		s := (a.UpTo + int64(time.Second) - 1) / int64(time.Second)
+		if s <= 9999 {
+			return fmt.Sprintf("%ds", s)
+		}
+		return fmt.Sprintf("%dm", (s+59)/60)
+	}
+	v := (a.UpTo + kib - 1) / kib
+	for _, unit := range []string{"KiB", "MiB", "GiB"} {
+		if v <= most && (v%1024 != 0 || v < 1024) {
+			return fmt.Sprintf("%d%s", v, unit)
+		}
+		v = (v + 1023) / 1024
+	}
+	return fmt.Sprintf("%dTiB", v)
+}
+
+// Terms is all that it says, in one line: what an auditor reads.
+func (a Allowance) Terms() string {
+	out := a.Package + " " + a.Sum
+	if a.Package == "" {
+		out = fmt.Sprintf("stage %s, %s up to %s", a.Stage, a.Limit, a.Bound())
+	}
+	if !a.Until.IsZero() {
+		out += ", until " + a.Until.Add(-1).Format(time.DateOnly)
+	}
+	return out + ": " + a.Reason
 }
 
 // names tells whether the allowance is about that attempt. A question about the
@@ -148,14 +194,20 @@ func noNetwork(z Zone) (why, do string) {
 // notMember refuses a package. Where it is asked for in fetch, and nothing was
 // wrong but that no lockfile names it, one version can be let in by digest.
 func (out *Answer) notMember(t Attempt) {
-	out.Why, out.Do = "no lockfile names it", "add it to the project, so that the lockfile names it: npm install --package-lock-only, or go get"
-	known := strings.HasPrefix(t.Target, "pkg:npm/") || strings.HasPrefix(t.Target, "pkg:golang/")
+	out.Why, out.Do = "no lockfile names it", "make it a dependency that the lockfile names"
+	npm, golang := strings.HasPrefix(t.Target, "pkg:npm/"), strings.HasPrefix(t.Target, "pkg:golang/")
+	switch {
+	case npm:
+		out.Do = "add it to package-lock.json: npm install --package-lock-only NAME"
+	case golang:
+		out.Do = "add it to go.sum: go get MODULE"
+	}
 	switch {
 	case t.Fault != "":
 		out.Why, out.Do = "what came was not what was promised", "find out why first: no exception admits it"
 	case t.Zone != Fetch:
 		out.Why = t.Zone.String() + " has no network, and fetch did not bring it"
-	case known:
+	case npm || golang:
 		out.Fix = &Allowance{Package: t.Target}
 	}
 }
@@ -172,11 +224,21 @@ func (out *Answer) limit(t Attempt) {
 		out.Do = "give it longer: sallyport exec --timeout"
 	case t.Stage == "":
 		out.Do = "let the command do less of it: exec has one bound for all"
-	case t.Amount <= 0:
-		out.Fix = &Allowance{Stage: t.Stage, Limit: t.Target}
-		out.Do = "or write below the stage in sallyport.yaml: limits: { " + t.Target + ": ... }"
 	default:
-		out.Fix = &Allowance{Stage: t.Stage, Limit: t.Target, UpTo: 2 * t.Amount}
-		out.Do = "raises the " + t.Target + " of this one stage"
+		out.Fix = &Allowance{Stage: t.Stage, Limit: t.Target, UpTo: 2 * max(0, t.Amount)}
+		more := "..."
+		if t.Amount > 0 {
+			more = out.Fix.Bound()
+		}
+		out.Do = "write below the stage in sallyport.yaml: limits: { " + t.Target + ": " + more + " }"
 	}
+}
+
+// Remedy is what to do about the refusal of that id, in one line: mend the cause,
+// or have the narrowest exception made.
+func (a Answer) Remedy(id string) string {
+	if a.Fix == nil {
+		return a.Do
+	}
+	return a.Do + "; or sallyport allow " + id + " --reason \"...\""
 }

@@ -31,6 +31,9 @@ type execFlags struct {
 	report  string
 	timeout time.Duration
 	noHoney bool
+	learn   bool
+	reason  string
+	until   string
 }
 
 // execResult is sallyport/exec/v1, which --report writes: stdout is the command's.
@@ -83,6 +86,7 @@ func (a *app) execCommand() *cobra.Command {
 	fs.StringArrayVar(&f.env, "env", nil, "name of a further variable to let through; names of credentials are refused")
 	fs.StringVar(&f.report, "report", "", "file for the outcome as JSON")
 	honeyFlag(cmd, &f.noHoney)
+	learnFlags(cmd, &f.learn, &f.reason, &f.until)
 	fs.DurationVar(&f.timeout, "timeout", 2*time.Hour, "longest time that the command may take")
 	return cmd
 }
@@ -97,28 +101,15 @@ func (a *app) exec(ctx context.Context, f *execFlags, args []string) error {
 		return err
 	}
 	defer w.close()
-	req, err := w.confineRequest(ctx, dir, zone)
+	if f.learn {
+		return w.learnExec(ctx, f, dir, args)
+	}
+	c := command{flags: f, dir: dir, zone: zone, args: args}
+	if c.excepted, err = readAllow(dir); err != nil {
+		return err
+	}
+	out, err := w.confine(ctx, &c)
 	if err != nil {
-		return err
-	}
-	road, word, err := w.road(ctx, dir, zone, args)
-	if err != nil {
-		return err
-	}
-	if road != nil {
-		defer road.Close()
-		req.Road = road
-	}
-	if err := f.fill(&req, args); err != nil {
-		return err
-	}
-	flush := a.connect(&req)
-	req.Started = func(r evidence.Receipt) { a.say("sallyport: zone %s, isolation %s%s", zone, r.Level, word) }
-	out, err := confine.Run(ctx, w.sandbox, req)
-	if err := errors.Join(err, flush()); err != nil {
-		return fmt.Errorf("confine %s: %w", args[0], err)
-	}
-	if err := w.paths.keep(args[0], zone.String(), &out); err != nil {
 		return err
 	}
 	for _, d := range out.Denials {
@@ -129,6 +120,53 @@ func (a *app) exec(ctx context.Context, f *execFlags, args []string) error {
 		a.code = exitNo
 	}
 	return writeReport(f.report, zone, args, out)
+}
+
+// command is one command to confine.
+type command struct {
+	flags    *execFlags
+	dir      string
+	zone     boundary.Zone
+	args     []string
+	excepted []boundary.Allowance
+	copied   string              // copy of dir that is shown in its place; empty: dir itself
+	learn    bool                // the gateway gives whatever is asked for
+	served   []evidence.Material // what it gave
+}
+
+// confine runs a command in its zone and keeps what was refused.
+func (w *workshop) confine(ctx context.Context, c *command) (out confine.Outcome, err error) {
+	k, err := w.paths.newKeeper()
+	if err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, k.close()) }()
+	req, err := w.confineRequest(ctx, c.dir, c.zone)
+	if err != nil {
+		return out, err
+	}
+	req.ID, req.Allowed, req.Copy = k.id(), c.excepted, c.copied
+	road, word, err := w.road(ctx, c, k.id())
+	if err != nil {
+		return out, err
+	}
+	if road != nil {
+		defer road.Close()
+		req.Road = road
+	}
+	if err := c.flags.fill(&req, c.args); err != nil {
+		return out, err
+	}
+	flush := w.connect(&req)
+	req.Started = func(r evidence.Receipt) { w.say("sallyport: zone %s, isolation %s%s", c.zone, r.Level, word) }
+	out, err = confine.Run(ctx, w.sandbox, req)
+	if err := errors.Join(err, flush()); err != nil {
+		return out, fmt.Errorf("confine %s: %w", c.args[0], err)
+	}
+	if road != nil {
+		c.served = road.Served()
+	}
+	return out, k.keep(c.args[0], &req, &out)
 }
 
 // connect gives the command this process's streams. A runner that obeys what it

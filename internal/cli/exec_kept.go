@@ -24,45 +24,66 @@ const keptExecs = 100
 type keptExec struct {
 	Schema    string            `json:"schema"` // sallyport/exec-denials/v1
 	Program   string            `json:"program"`
+	Dir       string            `json:"dir"` // the checkout
 	Zone      string            `json:"zone"`
 	Isolation string            `json:"isolation"`
 	ExitCode  int               `json:"exit_code"`
 	Denials   []evidence.Denial `json:"denials"`
 }
 
-// keep numbers the refusals of a command, D-x<command>-<n>, and keeps them.
-func (p paths) keep(program, zone string, out *confine.Outcome) error {
-	if len(out.Denials) == 0 {
-		return nil
-	}
+// keeper keeps the refusals of one command. Its number is taken before the
+// command starts, so that what the command prints of a refusal names it rightly.
+type keeper struct {
+	f *os.File
+	n int
+}
+
+// newKeeper takes the next number.
+func (p paths) newKeeper() (*keeper, error) {
 	dir := filepath.Join(p.exec, "denials")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("keep refusals: %w", err)
+		return nil, fmt.Errorf("keep refusals: %w", err)
 	}
 	numbers, err := keptNumbers(dir)
 	if err != nil {
-		return fmt.Errorf("keep refusals: %w", err)
+		return nil, fmt.Errorf("keep refusals: %w", err)
 	}
 	f, n, err := nextKept(dir, numbers)
 	if err != nil {
-		return fmt.Errorf("keep refusals: %w", err)
-	}
-	defer f.Close()
-	for i := range out.Denials {
-		out.Denials[i].ID = fmt.Sprintf("D-x%d-%d", n, i+1)
-	}
-	kept := keptExec{"sallyport/exec-denials/v1", filepath.Base(program), zone, out.Receipt.Level, out.ExitCode, slices.Clone(out.Denials)}
-	for i := range kept.Denials {
-		kept.Denials[i].Process = programs(kept.Denials[i].Process)
-	}
-	if err := json.NewEncoder(f).Encode(kept); err != nil {
-		return fmt.Errorf("keep refusals: %w", err)
+		return nil, fmt.Errorf("keep refusals: %w", err)
 	}
 	for len(numbers) >= keptExecs {
 		_ = os.Remove(keptFile(dir, numbers[0])) // another command may have done so
 		numbers = numbers[1:]
 	}
+	return &keeper{f, n}, nil
+}
+
+// id is the command's, for D-<id>-<n>.
+func (k *keeper) id() string { return fmt.Sprintf("x%d", k.n) }
+
+// keep writes what was refused.
+func (k *keeper) keep(program string, req *confine.Request, out *confine.Outcome) error {
+	if len(out.Denials) == 0 {
+		return nil
+	}
+	kept := keptExec{"sallyport/exec-denials/v1", filepath.Base(program), req.Dir, req.Zone.String(), out.Receipt.Level, out.ExitCode, slices.Clone(out.Denials)}
+	for i := range kept.Denials {
+		kept.Denials[i].Process = programs(kept.Denials[i].Process)
+	}
+	if err := json.NewEncoder(k.f).Encode(kept); err != nil {
+		return fmt.Errorf("keep refusals: %w", err)
+	}
 	return nil
+}
+
+// close gives the number back where nothing was refused.
+func (k *keeper) close() error {
+	info, err := k.f.Stat()
+	if err == nil && info.Size() == 0 {
+		err = os.Remove(k.f.Name())
+	}
+	return errors.Join(err, k.f.Close())
 }
 
 // programs are the programs of a process chain, without what they were given.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sallyport/sallyport/internal/boundary"
 	"github.com/sallyport/sallyport/internal/confine"
@@ -21,12 +22,9 @@ func (w *workshop) confineRequest(ctx context.Context, dir string, zone boundary
 	if err != nil {
 		return confine.Request{}, err
 	}
-	if err := os.MkdirAll(w.paths.exec, 0o700); err != nil {
-		return confine.Request{}, fmt.Errorf("make state directory: %w", err)
-	}
-	scratch, err := os.MkdirTemp(w.paths.exec, "shown-")
+	scratch, err := w.paths.execDir("shown-")
 	if err != nil {
-		return confine.Request{}, fmt.Errorf("make state directory: %w", err)
+		return confine.Request{}, err
 	}
 	w.closers = append(w.closers, func() error { return os.RemoveAll(scratch) })
 	return confine.Request{
@@ -35,32 +33,63 @@ func (w *workshop) confineRequest(ctx context.Context, dir string, zone boundary
 	}, nil
 }
 
+// execDir makes an empty directory for one command.
+func (p paths) execDir(prefix string) (string, error) {
+	if err := os.MkdirAll(p.exec, 0o700); err != nil {
+		return "", fmt.Errorf("make state directory: %w", err)
+	}
+	dir, err := os.MkdirTemp(p.exec, prefix)
+	if err != nil {
+		return "", fmt.Errorf("make state directory: %w", err)
+	}
+	return dir, nil
+}
+
 // road opens the gateway to a command of the fetch zone, for what the lockfiles
-// of the checkout name. Other zones have none.
-func (w *workshop) road(ctx context.Context, dir string, zone boundary.Zone, args []string) (*gateway.Session, string, error) {
-	if zone != boundary.Fetch {
+// of the checkout name and its exceptions. Other zones have none.
+func (w *workshop) road(ctx context.Context, c *command, id string) (*gateway.Session, string, error) {
+	if c.zone != boundary.Fetch {
 		return nil, ", no network", nil
 	}
-	if err := w.openGateway(ctx); err != nil {
+	allow, err := w.allowSet(ctx, c.dir, c.excepted)
+	if err != nil {
 		return nil, "", err
+	}
+	word, beyond := fmt.Sprintf(", gateway: %d packages allowed", packages(allow)), gateway.Nothing
+	if unpinned := allow.Unpinned(); len(unpinned) > 0 {
+		word, beyond = word+", and what "+strings.Join(unpinned, " and ")+" reaches, unpinned", gateway.Reachable
+	}
+	if c.learn {
+		word, beyond = ", learning: the gateway gives any package", gateway.Anything
+		if err := w.gateway.Widen(ctx, allow); err != nil {
+			return nil, "", err
+		}
+	}
+	return w.gateway.Session(gateway.SessionOptions{
+		Run: id, Stage: "exec", Zone: c.zone, Identity: "spiffe://sallyport.local/exec/fetch/exec",
+		Allow: allow, Allowed: c.excepted, Beyond: beyond, NoPrefetch: !fetchesAll(c.args),
+	}), word, nil
+}
+
+// allowSet is what the lockfiles of a checkout name, and its exceptions that are
+// in force.
+func (w *workshop) allowSet(ctx context.Context, dir string, excepted []boundary.Allowance) (*gateway.AllowSet, error) {
+	if w.gateway == nil {
+		if err := w.openGateway(ctx); err != nil {
+			return nil, err
+		}
 	}
 	from, err := checkoutGateway(dir)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	allow, err := w.gateway.Plan(ctx, dir, from)
+	p := pipeline.Pipeline{Gateway: from}
+	p.Except(excepted, time.Now())
+	allow, err := w.gateway.Plan(ctx, dir, p.Gateway)
 	if err != nil {
-		return nil, "", fmt.Errorf("plan packages: %w", err)
+		return nil, fmt.Errorf("plan packages: %w", err)
 	}
-	word := fmt.Sprintf(", gateway: %d packages allowed", packages(allow))
-	unpinned := allow.Unpinned()
-	if len(unpinned) > 0 {
-		word += ", and what " + strings.Join(unpinned, " and ") + " reaches, unpinned"
-	}
-	return w.gateway.Session(gateway.SessionOptions{
-		Run: "exec", Stage: "exec", Zone: zone, Identity: "spiffe://sallyport.local/exec/fetch/exec",
-		Allow: allow, Resolve: len(unpinned) > 0, NoPrefetch: !fetchesAll(args),
-	}), word, nil
+	return allow, nil
 }
 
 // checkoutGateway says which lockfiles count: those of sallyport.yaml, else the

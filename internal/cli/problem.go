@@ -34,6 +34,8 @@ const (
 	codeNoRun       code = "E-NO-RUN"
 	codeNoLogFile   code = "E-NO-STAGE-LOG"
 	codeNoDenial    code = "E-NO-DENIAL"
+	codeNoException code = "E-NO-EXCEPTION"
+	codeLearn       code = "E-LEARN"
 	codeNoTool      code = "E-NO-TOOL"
 	codeTampered    code = "E-TAMPERED"
 	codeDiskFull    code = "E-DISK-FULL"

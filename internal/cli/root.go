@@ -64,6 +64,7 @@ func (a *app) commands() []*cobra.Command {
 		a.runsCommand(),
 		a.logsCommand(),
 		a.whyCommand(),
+		a.allowCommand(),
 		a.logCommand(),
 		a.drillCommand(),
 		a.doctorCommand(),

@@ -19,6 +19,9 @@ type runFlags struct {
 	noCache bool
 	noHoney bool
 	out     string
+	learn   bool
+	reason  string
+	until   string
 }
 
 const runLong = `Take a project through fetch, generate, build, test, verify and release, each in a zone
@@ -50,6 +53,7 @@ func (a *app) runCommand() *cobra.Command {
 	requireFlag(cmd, &f.require, sandbox.LevelReduced)
 	fs.BoolVar(&f.noCache, "no-cache", false, "run every stage, also those with nothing changed")
 	honeyFlag(cmd, &f.noHoney)
+	learnFlags(cmd, &f.learn, &f.reason, &f.until)
 	fs.StringVar(&f.out, "out", "", "directory for the artifacts, their bundles and the trusted root")
 	return cmd
 }
@@ -70,16 +74,23 @@ func (a *app) runRun(ctx context.Context, f *runFlags, src string) error {
 	if err != nil {
 		return err
 	}
-	p := a.newProgress()
-	out, err := lead.Run(ctx, conductor.Request{
-		Source: src, Ref: f.ref, Require: f.require, Without: f.without, NoCache: f.noCache, NoHoney: f.noHoney,
-		Events: p.event,
-	})
-	p.close()
+	req := conductor.Request{Source: src, Ref: f.ref, Require: f.require, Without: f.without, NoCache: f.noCache, NoHoney: f.noHoney}
+	if f.learn {
+		return w.learnRun(ctx, lead, req, f)
+	}
+	out, err := w.lead(ctx, lead, req)
 	if err != nil {
 		return err
 	}
 	return w.tellOutcome(out, f.out)
+}
+
+// lead runs, and shows how it goes.
+func (w *workshop) lead(ctx context.Context, c *conductor.Conductor, req conductor.Request) (*conductor.Outcome, error) {
+	p := w.newProgress()
+	defer p.close()
+	req.Events = p.event
+	return c.Run(ctx, req)
 }
 
 // tellOutcome says what came of a run: what was refused, the result, and the

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"io"
 	"regexp"
 
@@ -31,41 +30,11 @@ func (a *app) whyCommand() *cobra.Command {
 }
 
 func (a *app) why(id string) error {
-	m := denialID.FindStringSubmatch(id)
-	if m == nil {
-		return usagef("%q is not the id of a refusal, such as D-42-3", id)
-	}
-	if m[1] != "" {
-		return a.whyExec(id, m[2])
-	}
-	o, err := a.loadRun(m[2])
+	d, where, err := a.refusal(id)
 	if err != nil {
 		return err
 	}
-	for _, d := range o.Run.Denials {
-		if d.ID == id {
-			return a.because(d, o.Run.ID, o.LogPath(d.Stage))
-		}
-	}
-	return &problem{Code: codeNoDenial, Exit: exitUsage, What: fmt.Sprintf("run %s has no refusal %s", o.Run.ID, id), Next: "sallyport runs show " + o.Run.ID}
-}
-
-// whyExec explains a refusal of a confined command.
-func (a *app) whyExec(id, number string) error {
-	p, err := a.paths()
-	if err != nil {
-		return err
-	}
-	kept, err := p.keptDenials(number)
-	if err != nil {
-		return err
-	}
-	for _, d := range kept.Denials {
-		if d.ID == id {
-			return a.because(d, "x"+number, "")
-		}
-	}
-	return &problem{Code: codeNoDenial, Exit: exitUsage, What: fmt.Sprintf("command x%s had no refusal %s", number, id)}
+	return a.because(d, where.run, where.log)
 }
 
 func (a *app) because(d evidence.Denial, run, log string) error {

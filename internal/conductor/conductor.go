@@ -71,7 +71,13 @@ type Request struct {
 	NoCache bool     // run every stage, whatever is remembered
 	NoHoney bool     // zones hold no honey credentials
 	Limits  sandbox.Limits
-	Events  func(Event) // nil: none; called by one goroutine at a time
+	// Learn answers whatever the fetch stages ask for, to find out which exceptions
+	// the project would need. Nothing of such a run is released.
+	Learn bool
+	// Allow are exceptions beside those of the project. Nothing of a run that has
+	// any is released: they are on trial.
+	Allow  []boundary.Allowance
+	Events func(Event) // nil: none; called by one goroutine at a time
 }
 
 // Result is how a run ended, in one word.
@@ -128,6 +134,10 @@ func (c *Conductor) Run(ctx context.Context, req Request) (*Outcome, error) {
 		return nil, err
 	}
 	r := &run{Conductor: c, req: req, rec: rec, events: newEvents(req.Events)}
+	if req.Learn || len(req.Allow) > 0 {
+		trial := *c
+		trial.Release, r.Conductor = nil, &trial
+	}
 	r.denials = newDenials(r)
 	r.outputs = newOutputs()
 	r.rec.update(func(e *evidence.Run) { e.Isolation = isolation(c.Sandbox.Name(), level) })

@@ -1,6 +1,7 @@
 package conductor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,7 +44,8 @@ func (d *denials) add(one evidence.Denial) {
 	if one.Tried == (boundary.Attempt{}) {
 		one.Tried = boundary.Attempt{Class: boundary.Class(one.Class), Zone: one.Zone, Stage: one.Stage, Target: one.Target}
 	}
-	one.Rule = boundary.Decide(one.Tried, nil, one.Time).Rule
+	no := boundary.Refuse(one.Tried, d.run.exceptions(), one.Time)
+	one.Rule, one.Why, one.Do = no.Rule, cmp.Or(one.Why, no.Why), cmp.Or(one.Do, no.Remedy(one.ID))
 	kept := false
 	d.run.rec.update(func(e *evidence.Run) {
 		if kept = len(e.Denials) < maxDenials; kept {
@@ -63,77 +65,39 @@ func (d *denials) blocked(s *pipeline.Stage, seen []sandbox.Blocked) {
 	for _, b := range seen {
 		one := evidence.Denial{
 			ID: d.id(), Class: b.What, Stage: s.Name, Zone: s.Zone, Process: chain(b.Process), Target: harmless([]byte(b.Target)),
-			Package: harmless([]byte(b.Package)), Why: s.Zone.String() + " does not have it", Where: whereOf(s), Time: b.Time, Count: b.Count,
+			Package: harmless([]byte(b.Package)), Where: whereOf(s), Time: b.Time, Count: b.Count,
 		}
 		if one.Time.IsZero() {
 			one.Time = d.run.now()
 		}
-		switch b.What {
-		case "connect", "lookup", "send", "bind":
-			one.Class, one.Why, one.Do = "net", s.Zone.String()+" has no network", d.mend(s)
+		if b.Net() {
+			one.Class = "net"
 		}
 		d.add(one)
 	}
 }
 
 // limit records the limit at which a stage was ended.
-func (d *denials) limit(s *pipeline.Stage, ended sandbox.Result, given sandbox.Limits) {
+func (d *denials) limit(s *pipeline.Stage, ended sandbox.Result) {
 	if ended.Limit == "" {
 		return
 	}
-	target, raise := limitOf(ended.Limit, given)
-	tried := boundary.Attempt{Class: boundary.ClassLimit, Zone: s.Zone, Stage: s.Name, Target: ended.Limit, Amount: amountOf(ended.Limit, given)}
-	no := boundary.Decide(tried, nil, d.run.now())
 	d.add(evidence.Denial{
-		ID: d.id(), Class: "limit", Stage: s.Name, Zone: s.Zone, Target: target, Tried: tried, Why: no.Why, Where: whereOf(s),
-		Verdict: "the cause: the stage was ended at this limit", Do: raise, Time: d.run.now(), Count: 1,
+		ID: d.id(), Class: "limit", Stage: s.Name, Zone: s.Zone, Target: limitText(ended.Limit, ended.Bound), Where: whereOf(s),
+		Tried:   boundary.Attempt{Class: boundary.ClassLimit, Zone: s.Zone, Stage: s.Name, Target: ended.Limit, Amount: ended.Bound},
+		Verdict: "the cause: the stage was ended at this limit", Time: d.run.now(), Count: 1,
 	})
 }
 
-// amountOf is the bound of that name, in the unit of boundary.Attempt; zero: not
-// known here.
-func amountOf(name string, given sandbox.Limits) int64 {
+// limitText names a limit and its value.
+func limitText(name string, bound int64) string {
 	switch name {
 	case "time":
-		return int64(given.Time)
-	case "memory":
-		return given.Memory
-	case "disk":
-		return given.Disk
+		return name + ", " + time.Duration(bound).String()
 	case "pids":
-		return int64(given.PIDs)
+		return fmt.Sprintf("%s, %d processes", name, bound)
 	}
-	return 0
-}
-
-// limitOf says which limit it was, and what to write to raise it for this one
-// stage. Zero means the sandbox's default, which is not known here.
-func limitOf(name string, given sandbox.Limits) (target, raise string) {
-	value, more := "", ""
-	switch name {
-	case "time":
-		if given.Time > 0 {
-			value, more = given.Time.String(), (2 * given.Time).String()
-		}
-	case "memory":
-		if given.Memory > 0 {
-			value, more = fmt.Sprintf("%d MiB", given.Memory>>20), fmt.Sprintf("%dMiB", given.Memory>>19)
-		}
-	case "disk":
-		if given.Disk > 0 {
-			value, more = fmt.Sprintf("%d MiB", given.Disk>>20), fmt.Sprintf("%dMiB", given.Disk>>19)
-		}
-	case "pids":
-		if given.PIDs > 0 {
-			value, more = fmt.Sprintf("%d processes", given.PIDs), fmt.Sprint(2*given.PIDs)
-		}
-	default:
-		return name, "let the stage do less of it: this limit is the same for all"
-	}
-	if value == "" {
-		return name + ", at the default", "if it should need more, write below the stage in " + pipeline.FileName + ": limits: { " + name + ": ... }"
-	}
-	return name + ", " + value, "if it should need more, write below the stage in " + pipeline.FileName + ": limits: { " + name + ": " + more + " }"
+	return fmt.Sprintf("%s, %d MiB", name, bound>>20)
 }
 
 func (d *denials) id() string { return fmt.Sprintf("D-%s-%d", d.run.rec.run.ID, d.next()) }
@@ -143,14 +107,6 @@ func whereOf(s *pipeline.Stage) string {
 		return ""
 	}
 	return fmt.Sprintf("%s:%d", pipeline.FileName, s.Line)
-}
-
-// mend is what to do about a stage that wants the network.
-func (d *denials) mend(s *pipeline.Stage) string {
-	if s.Zone == boundary.Test {
-		return "sallyport run --without " + s.Name + "   # recorded; or let the tests skip what needs the network when CI is set"
-	}
-	return "make what it wants a dependency that the lockfile names: then fetch brings it, by digest"
 }
 
 // chain is a process and its parents without the shell of ours at its head.
@@ -176,10 +132,9 @@ func (d *denials) offline(s *pipeline.Stage, tail []string) {
 			continue
 		}
 		tried := boundary.Attempt{Class: boundary.ClassPackage, Zone: s.Zone, Stage: s.Name, Target: target}
-		no := boundary.Decide(tried, nil, d.run.now())
 		d.add(evidence.Denial{
 			ID: d.id(), Class: "package", Stage: s.Name, Zone: s.Zone, Target: target, Package: target, Tried: tried,
-			Why: no.Why, Where: whereOf(s), Do: d.mend(s), Time: d.run.now(), Count: 1,
+			Where: whereOf(s), Time: d.run.now(), Count: 1,
 		})
 		return
 	}

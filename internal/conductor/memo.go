@@ -41,6 +41,7 @@ type inputs struct {
 	Limits    sandbox.Limits       `json:"limits"`
 	Variant   variant              `json:"variant"`
 	NoHoney   bool                 `json:"no_honey,omitempty"` // nobody would have noticed a thief
+	Learn     bool                 `json:"learn,omitempty"`    // the gateway gave whatever was asked for
 	// Day is when names were looked up: what is published changes. Within a day
 	// the same question gets the same answer.
 	Day string `json:"day,omitempty"`
@@ -57,7 +58,7 @@ func (r *run) key(j *job) digest.Digest {
 	if j.stage.Zone == boundary.Fetch && r.plan.allow != nil {
 		in.Materials = r.plan.allow.Digest()
 	}
-	if j.resolve {
+	if in.Learn = r.req.Learn && j.stage.Zone == boundary.Fetch; in.Learn || j.resolve {
 		in.Day = r.now().Format(time.DateOnly)
 	}
 	return digestOfJSON(in)

@@ -24,7 +24,7 @@ import (
 // srcDir is where the project is, below the root of the overlay.
 const srcDir = "src"
 
-// maxPipelineFile bounds sallyport.yaml, in bytes.
+// maxPipelineFile bounds sallyport.yaml and the file of exceptions, in bytes.
 const maxPipelineFile = 1 << 20
 
 // plan is what a run is going to do.
@@ -33,7 +33,17 @@ type plan struct {
 	tree     digest.Digest // of the source
 	made     digest.Digest // layer with lockfiles made in this run; zero: none
 	pipeline *pipeline.Pipeline
+	excepted []boundary.Allowance // all exceptions, also those that have run out
 	allow    *gateway.AllowSet
+}
+
+// exceptions are those of the project and of the request; none before the
+// project has been read.
+func (r *run) exceptions() []boundary.Allowance {
+	if r.plan == nil {
+		return nil
+	}
+	return r.plan.excepted
 }
 
 // base is the stack of layers below every stage, topmost first.
@@ -103,6 +113,9 @@ func (r *run) takePipeline(ctx context.Context, p *plan) error {
 	if err := without(p.pipeline, r.req.Without); err != nil {
 		return err
 	}
+	if err := r.takeExceptions(ctx, p); err != nil {
+		return err
+	}
 	r.rec.update(func(e *evidence.Run) {
 		e.Project, e.Detected, e.Without = p.pipeline.Name, p.pipeline.Detected, r.req.Without
 		e.Pipeline = p.pipeline.Digest()
@@ -114,8 +127,29 @@ func (r *run) takePipeline(ctx context.Context, p *plan) error {
 	return nil
 }
 
+// takeExceptions gives the pipeline what .sallyport/allow.yaml says.
+func (r *run) takeExceptions(ctx context.Context, p *plan) error {
+	text, found, err := r.sourceFile(ctx, p.tree, pipeline.AllowFile)
+	if err != nil {
+		return err
+	}
+	if found {
+		if p.excepted, err = pipeline.LoadAllow(pipeline.AllowFile, text); err != nil {
+			return err
+		}
+	}
+	p.excepted = append(p.excepted, r.req.Allow...)
+	for _, a := range p.excepted {
+		if !a.InForce(r.now()) {
+			r.note(fmt.Sprintf("%s:%d has run out: %s", pipeline.AllowFile, a.Line, a))
+		}
+	}
+	p.pipeline.Except(p.excepted, r.now())
+	return nil
+}
+
 func (r *run) loadPipeline(ctx context.Context, p *plan) (*pipeline.Pipeline, error) {
-	text, found, err := r.pipelineFile(ctx, p.tree)
+	text, found, err := r.sourceFile(ctx, p.tree, pipeline.FileName)
 	if err != nil {
 		return nil, err
 	}
@@ -126,20 +160,20 @@ func (r *run) loadPipeline(ctx context.Context, p *plan) (*pipeline.Pipeline, er
 	return pipeline.Detect(root, pipeline.Options{Name: projectName(p.source), Package: p.source.Package})
 }
 
-// pipelineFile reads sallyport.yaml out of the source tree.
-func (r *run) pipelineFile(ctx context.Context, tree digest.Digest) ([]byte, bool, error) {
-	found, err := r.Store.Merge(ctx, []digest.Digest{tree}, srcDir+"/"+pipeline.FileName)
+// sourceFile reads a file of ours out of the source tree.
+func (r *run) sourceFile(ctx context.Context, tree digest.Digest, name string) ([]byte, bool, error) {
+	found, err := r.Store.Merge(ctx, []digest.Digest{tree}, srcDir+"/"+name)
 	if err != nil || len(found) == 0 {
 		return nil, false, err
 	}
 	f, err := r.Store.Open(found[0])
 	if err != nil {
-		return nil, false, fmt.Errorf("read %s: %w", pipeline.FileName, err)
+		return nil, false, fmt.Errorf("read %s: %w", name, err)
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxPipelineFile+1))
 	if err != nil {
-		return nil, false, fmt.Errorf("read %s: %w", pipeline.FileName, err)
+		return nil, false, fmt.Errorf("read %s: %w", name, err)
 	}
 	return b, true, nil
 }
@@ -172,6 +206,16 @@ func (r *run) parameters(p *plan) []evidence.Parameter {
 	}
 	if r.req.NoHoney {
 		out = add(out, "no-honey", "true")
+	}
+	if r.req.Learn {
+		out = add(out, "learn", "true")
+	}
+	n := 0
+	for _, a := range p.excepted {
+		if a.InForce(r.now()) {
+			n++
+			out = add(out, fmt.Sprintf("exception.%d", n), a.Terms())
+		}
 	}
 	return out
 }
@@ -229,6 +273,11 @@ func (r *run) planGateway(ctx context.Context, scratch string) error {
 		return fmt.Errorf("plan materials: %w", err)
 	}
 	r.plan.allow = allow
+	if r.req.Learn {
+		if err := r.Gateway.Widen(ctx, allow); err != nil {
+			return err
+		}
+	}
 	if lacking := rootsOf(allow.Unpinned(), r.plan.pipeline.Gateway); len(lacking) > 0 {
 		if err := r.makeLockfiles(ctx, lacking); err != nil {
 			return err

@@ -238,7 +238,7 @@ func (r *run) inZone(ctx context.Context, j *job, id string, ws store.Workspace,
 		res.Served = road.Served()
 	}
 	r.denials.blocked(&j.stage, ended.Blocked)
-	r.denials.limit(&j.stage, ended, spec.Limits)
+	r.denials.limit(&j.stage, ended)
 	b.asked(ended.Blocked)
 	if ctx.Err() != nil {
 		return res, errStopped
@@ -313,9 +313,20 @@ func (r *run) road(j *job, id string) *gateway.Session {
 		return nil
 	}
 	return r.Gateway.Session(gateway.SessionOptions{
-		Run: r.rec.run.ID, Stage: j.stage.Name, Identity: id, Zone: j.stage.Zone, Allow: r.plan.allow, Resolve: j.resolve,
+		Run: r.rec.run.ID, Stage: j.stage.Name, Identity: id, Zone: j.stage.Zone, Allow: r.plan.allow, Beyond: r.beyond(j), Allowed: r.exceptions(),
 		OnDenial: r.denials.add, NextDenial: r.denials.next,
 	})
+}
+
+// beyond is what a stage may ask the gateway for that its plan does not hold.
+func (r *run) beyond(j *job) gateway.Beyond {
+	switch {
+	case r.req.Learn:
+		return gateway.Anything
+	case j.resolve:
+		return gateway.Reachable
+	}
+	return gateway.Nothing
 }
 
 // spec is the zone of a stage.

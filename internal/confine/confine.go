@@ -39,19 +39,22 @@ type Road interface {
 
 // Request is one command. The zero value of each field gives it less.
 type Request struct {
+	ID      string // of the command: D-<ID>-<n> are its refusals
 	Zone    boundary.Zone
 	Require string // lowest isolation level; empty: full
 	Dir     string // working directory, absolute and free of links
+	Copy    string // directory that is shown in the place of Dir, such as a copy of it to be thrown away; empty: Dir itself
 	Write   []string
 	Show    []string // paths in Dir that hold credentials and are shown all the same
 	Args    []string
 
-	Host  []string        // environment of the caller
-	Names []string        // variables of Host that are let through beyond the usual
-	Base  []string        // environment of the toolchains
-	Tools []sandbox.Mount // the toolchains
-	Road  Road            // nil: no network at all
-	Honey bool            // the zone holds honey credentials, and what takes one out is noticed
+	Host    []string             // environment of the caller
+	Names   []string             // variables of Host that are let through beyond the usual
+	Base    []string             // environment of the toolchains
+	Tools   []sandbox.Mount      // the toolchains
+	Road    Road                 // nil: no network at all
+	Allowed []boundary.Allowance // exceptions of the project, to say of a refusal that one has run out
+	Honey   bool                 // the zone holds honey credentials, and what takes one out is noticed
 
 	Scratch    string // empty directory for this command, for what is shown in place of credentials
 	Quarantine string // directory for what is moved away
@@ -81,7 +84,7 @@ func Run(ctx context.Context, sb sandbox.Sandbox, r Request) (Outcome, error) {
 	if err := CheckDir(r.Dir); err != nil {
 		return Outcome{}, err
 	}
-	g, err := newGuard(r.Dir)
+	g, err := newGuard(r.host())
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -1,8 +1,8 @@
 package confine
 
 import (
+	"cmp"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/boundary"
@@ -31,45 +31,37 @@ func (r *Request) denials(res sandbox.Result, out Outcome) []evidence.Denial {
 	for _, a := range out.Alarms {
 		all = append(all, evidence.Denial{
 			Class: "canary", Target: string(a.Kind), Count: 1, Why: a.Said(),
-			Verdict: "an alarm: the command took a credential", Do: "find what in it reads credentials, before it runs where there are real ones",
+			Verdict: "an alarm: the command took a credential",
 		})
 	}
 	if res.Limit != "" {
 		all = append(all, evidence.Denial{
 			Class: "limit", Target: res.Limit, Count: 1,
-			Why: "a zone's resources are bounded", Verdict: "the cause: the command was ended at this limit",
+			Tried:   boundary.Attempt{Class: boundary.ClassLimit, Zone: r.Zone, Target: res.Limit, Amount: res.Bound},
+			Verdict: "the cause: the command was ended at this limit",
 		})
 	}
 	for i := range all {
-		d := &all[i]
-		d.ID = fmt.Sprintf("D-exec-%d", i+1)
-		d.Stage, d.Zone = "exec", r.Zone
-		if d.Do == "" || strings.HasPrefix(d.Do, "sallyport why") { // this very text is what why would say
-			d.Do = remedy(d.Class)
-		}
-		if d.Time.IsZero() {
-			d.Time = time.Now()
-		}
-		if d.Tried == (boundary.Attempt{}) {
-			d.Tried = boundary.Attempt{Class: boundary.Class(d.Class), Zone: r.Zone, Target: d.Target}
-		}
-		d.Rule = boundary.Decide(d.Tried, nil, d.Time).Rule
-		if d.Verdict == "" {
-			d.Verdict = verdict(out.ExitCode)
-		}
+		r.explain(&all[i], i+1, out.ExitCode)
 	}
 	return all
 }
 
-// remedy is the narrowest way to what was refused.
-func remedy(class string) string {
-	switch class {
-	case "package":
-		return "add it to the project, so that the lockfile names it: npm install --package-lock-only, or go get"
-	case "net":
-		return "make it a dependency that the lockfile names; what is no package, commit or fetch by digest before"
+// explain fills in what is said alike of every refusal.
+func (r *Request) explain(d *evidence.Denial, n, code int) {
+	d.ID = fmt.Sprintf("D-%s-%d", r.ID, n)
+	d.Stage, d.Zone = "exec", r.Zone
+	if d.Time.IsZero() {
+		d.Time = time.Now()
 	}
-	return ""
+	if d.Tried == (boundary.Attempt{}) {
+		d.Tried = boundary.Attempt{Class: boundary.Class(d.Class), Zone: r.Zone, Target: d.Target}
+	}
+	no := boundary.Refuse(d.Tried, r.Allowed, d.Time)
+	d.Rule, d.Why, d.Do = no.Rule, cmp.Or(d.Why, no.Why), cmp.Or(d.Do, no.Remedy(d.ID))
+	if d.Verdict == "" {
+		d.Verdict = verdict(code)
+	}
 }
 
 // verdict does not pretend to know: only a command that ended well rules a
@@ -82,13 +74,10 @@ func verdict(code int) string {
 }
 
 func (r *Request) blocked(b sandbox.Blocked) evidence.Denial {
-	d := evidence.Denial{Class: "file", Target: b.Target, Process: b.Process, Package: b.Package, Time: b.Time, Count: b.Count, Why: "the zone does not let it"}
-	if b.What == "connect" || strings.HasPrefix(b.What, "net") {
+	d := evidence.Denial{Class: "file", Target: b.Target, Process: b.Process, Package: b.Package, Time: b.Time, Count: b.Count}
+	if b.Net() {
 		d.Class = "net"
-		d.Why = fmt.Sprintf("%s has no network", r.Zone)
-		if r.Zone == boundary.Fetch {
-			d.Why = "the gateway is the only road out of fetch, and gives what a lockfile names"
-		} else {
+		if r.Zone != boundary.Fetch {
 			d.Do = "fetch it in the fetch zone: sallyport exec --zone fetch -- COMMAND"
 		}
 	}

@@ -1,6 +1,7 @@
 package confine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -59,11 +60,14 @@ func inside(path string) string {
 	return path
 }
 
+// host is where the checkout is that the command sees.
+func (r *Request) host() string { return cmp.Or(r.Copy, r.Dir) }
+
 // mounts are what the command sees: the toolchains, the checkout, and over it
 // what it must not change or read.
 func (r *Request) mounts(g *guard) ([]sandbox.Mount, error) {
 	out := slices.Clone(r.Tools)
-	out = append(out, sandbox.Mount{Host: r.Dir, Inside: inside(r.Dir), Writable: true, Exec: true, AsOwner: true})
+	out = append(out, sandbox.Mount{Host: r.host(), Inside: inside(r.Dir), Writable: true, Exec: true, AsOwner: true})
 	for _, p := range r.Write {
 		if err := CheckDir(p); err != nil {
 			return nil, err
@@ -71,23 +75,21 @@ func (r *Request) mounts(g *guard) ([]sandbox.Mount, error) {
 		out = append(out, sandbox.Mount{Host: p, Inside: inside(p), Writable: true, Exec: true, AsOwner: true})
 	}
 	for _, name := range g.readOnly {
-		p := filepath.Join(r.Dir, name)
-		out = append(out, sandbox.Mount{Host: p, Inside: inside(p), Exec: true, AsOwner: true})
+		out = append(out, sandbox.Mount{Host: filepath.Join(r.host(), name), Inside: inside(filepath.Join(r.Dir, name)), Exec: true, AsOwner: true})
 	}
 	hidden := slices.Clone(g.hidden)
-	if _, err := os.Stat(filepath.Join(r.Dir, ".git", "config")); err == nil {
+	if _, err := os.Stat(filepath.Join(r.host(), ".git", "config")); err == nil {
 		hidden = append(hidden, ".git/config")
 	}
 	for i, name := range hidden {
 		if slices.Contains(r.Show, name) {
 			continue
 		}
-		p := filepath.Join(r.Dir, name)
-		standIn, err := r.standIn(p, i)
+		standIn, err := r.standIn(filepath.Join(r.host(), name), i)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, sandbox.Mount{Host: standIn, Inside: inside(p)})
+		out = append(out, sandbox.Mount{Host: standIn, Inside: inside(filepath.Join(r.Dir, name))})
 	}
 	for _, name := range g.hideDirs {
 		if !slices.Contains(r.Show, name) {

@@ -161,6 +161,7 @@ type Pin string
 const (
 	PinLockfile Pin = "lockfile" // the project's own lockfile
 	PinSumDB    Pin = "sumdb"    // version fixed by go.mod, checksum by the checksum database
+	PinAllowed  Pin = "allowed"  // an exception of the project, which has the checksum
 	PinMade     Pin = "made"     // a lockfile made in this run: unpinned
 	PinSource   Pin = "source"   // the package that is being built
 )

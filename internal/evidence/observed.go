@@ -60,7 +60,7 @@ func (r *Run) Gaps() Gaps {
 	g := Gaps{Unpinned: slices.Clone(r.Unpinned)}
 	for i := range r.Served {
 		s := &r.Served[i]
-		if s.Pin != PinLockfile && s.Pin != PinSumDB && s.Pin != PinSource {
+		if s.Pin != PinLockfile && s.Pin != PinSumDB && s.Pin != PinSource && s.Pin != PinAllowed {
 			g.Unpinned = append(g.Unpinned, s.PURL)
 		}
 		built := s.Pin == PinSource && s.PURL == r.Source.URI

@@ -3,7 +3,11 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
 
+	"github.com/sallyport/sallyport/internal/boundary"
 	"github.com/sallyport/sallyport/internal/digest"
 	"github.com/sallyport/sallyport/internal/evidence"
 	"github.com/sallyport/sallyport/internal/gateway/fault"
@@ -70,7 +74,71 @@ func (g *Gateway) plan(ctx context.Context, root string, from pipeline.Gateway, 
 			return nil, err
 		}
 	}
+	for _, a := range from.Allow {
+		if err := g.except(ctx, set, a); err != nil {
+			return nil, err
+		}
+	}
 	return set, set.seal()
+}
+
+// except adds a package that an exception names.
+func (g *Gateway) except(ctx context.Context, set *AllowSet, a boundary.Allowance) error {
+	if strings.HasPrefix(a.Package, "pkg:npm/") {
+		s, err := g.npmService(ctx)
+		if err != nil {
+			return err
+		}
+		set.npm = s
+		return errors.Join(set.npmPlan.Allow(a, pipeline.AllowFile, s.Config()), set.npmPlan.Screen(s.Known()))
+	}
+	s, err := g.goService(ctx)
+	if err != nil {
+		return err
+	}
+	set.gos = s
+	return errors.Join(set.goPlan.Allow(a, pipeline.AllowFile, s.Config()), set.goPlan.Screen(s.Known()))
+}
+
+// Widen opens the set's ecosystems that the project has no lockfile for, to a
+// session that learns what a command asks for.
+func (g *Gateway) Widen(ctx context.Context, set *AllowSet) error {
+	var err error
+	if set.gos == nil && g.o.Upstreams.Go != nil {
+		if set.gos, err = g.goService(ctx); err != nil {
+			return err
+		}
+	}
+	if set.npm == nil && g.o.Upstreams.Npm != nil {
+		set.npm, err = g.npmService(ctx)
+	}
+	return err
+}
+
+// Promise fetches the package that an exception is to name, through the same
+// rules as any other, and returns the exception with version and checksum. A
+// package URL without a version means the newest version that the rules let
+// through.
+func (g *Gateway) Promise(ctx context.Context, set *AllowSet, a boundary.Allowance) (boundary.Allowance, error) {
+	var err error
+	if name, version, ok := npm.SplitPurl(a.Package); ok {
+		s, err := g.npmService(ctx)
+		if err != nil {
+			return a, err
+		}
+		a.Package, a.Sum, err = s.Promise(ctx, set.npmPlan, name, version)
+		return a, err
+	}
+	path, version, ok := golang.SplitPurl(a.Package)
+	if !ok {
+		return a, fault.New(fault.Purl, fmt.Sprintf("%q is no package of an ecosystem that exceptions know", fault.Clean(a.Package)))
+	}
+	s, err := g.goService(ctx)
+	if err != nil {
+		return a, err
+	}
+	a.Package, a.Sum, err = s.Promise(ctx, set.goPlan, path, version)
+	return a, err
 }
 
 // seal fixes the list and its digest.

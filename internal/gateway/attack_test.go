@@ -351,7 +351,7 @@ func TestHugeDocument(t *testing.T) { // G12
 		}
 		return false
 	})
-	z := b.zone(gateway.SessionOptions{Allow: b.plan(dir), Resolve: true})
+	z := b.zone(gateway.SessionOptions{Allow: b.plan(dir), Beyond: gateway.Reachable})
 	status, body := get(t, z, "/left")
 	var doc struct {
 		Tags     map[string]string `json:"dist-tags"`

@@ -98,7 +98,7 @@ func TestGoRefusesEveryNameOutsideThePlan(t *testing.T) {
 		t.Fatalf("a name with a secret in it was answered:\n%s", out)
 	}
 	contains(t, out, "refused by sallyport (D-42-1)")
-	contains(t, out, "sallyport why D-42-1")
+	contains(t, out, "sallyport allow D-42-1")
 	out, err = z.run(dir, "go", "mod", "download", "mod.example/words@v1.1.0")
 	if err == nil {
 		t.Fatalf("a version outside go.sum was given:\n%s", out)
@@ -279,7 +279,7 @@ func TestGoMakesALockfile(t *testing.T) {
 	if u := set.Unpinned(); len(u) != 1 || u[0] != "go.mod" {
 		t.Fatalf("unpinned %v", u)
 	}
-	z := b.zone(gateway.SessionOptions{Allow: set, Resolve: true})
+	z := b.zone(gateway.SessionOptions{Allow: set, Beyond: gateway.Reachable})
 	z.must(dir, "go", "mod", "tidy")
 	if out, err := z.run(dir, "go", "list", "-m", "-versions", "unreachable.example/x"); err == nil {
 		t.Errorf("an unreachable name was let through:\n%s", out)

@@ -24,6 +24,16 @@ import (
 // GoPath is where the module proxy protocol is served; npm has the rest.
 const GoPath = "/-/go/"
 
+// Beyond says what a session answers beside the members of its allow-set.
+type Beyond = record.Beyond
+
+// What is answered.
+const (
+	Nothing   = record.Nothing
+	Reachable = record.Reachable
+	Anything  = record.Anything
+)
+
 // SessionOptions say for whom a session is.
 type SessionOptions struct {
 	Run      string // decimal number of the run, for denial ids
@@ -31,7 +41,9 @@ type SessionOptions struct {
 	Zone     boundary.Zone
 	Identity string    // SPIFFE ID of the stage
 	Allow    *AllowSet // nil: everything is refused
-	Resolve  bool      // let reachable names through, to make a lockfile
+	Beyond   Beyond    // what is let through that the allow-set does not hold
+
+	Allowed []boundary.Allowance // all exceptions of the project, to say of a refusal that one has run out
 
 	OnDenial   func(evidence.Denial) // told of each different refusal once; may be nil
 	NextDenial func() int            // numbers denials across the run; nil: this session counts its own
@@ -57,23 +69,23 @@ const parallel = 12
 // The caller closes it after the zone has ended.
 func (g *Gateway) Session(o SessionOptions) *Session {
 	s := &Session{o: o, done: make(chan struct{})}
-	s.book = record.New(record.Options{Run: o.Run, Stage: o.Stage, Zone: o.Zone, OnDenial: o.OnDenial, Next: o.NextDenial})
+	s.book = record.New(record.Options{Run: o.Run, Stage: o.Stage, Zone: o.Zone, OnDenial: o.OnDenial, Next: o.NextDenial, Allowed: o.Allowed})
 	allow := o.Allow
 	if allow == nil || allow.goPlan == nil {
 		allow = &AllowSet{goPlan: golang.NewPlan(), npmPlan: npm.NewPlan()}
 	}
 	if allow.gos != nil {
-		s.gos = allow.gos.View(allow.goPlan, s.book, o.Resolve)
+		s.gos = allow.gos.View(allow.goPlan, s.book, o.Beyond)
 		s.goEnv = goEnv(allow.gos.Config(), allow.Toolchain())
 	}
 	if allow.npm != nil {
-		s.npm = allow.npm.View(allow.npmPlan, s.book, o.Resolve)
+		s.npm = allow.npm.View(allow.npmPlan, s.book, o.Beyond)
 	}
 	ctx, stop := context.WithCancel(g.ctx)
 	s.stop = stop
 	go func() {
 		defer close(s.done)
-		if !o.NoPrefetch && !o.Resolve {
+		if !o.NoPrefetch && o.Beyond == Nothing {
 			s.prefetch(ctx)
 		}
 	}()

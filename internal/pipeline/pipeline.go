@@ -31,6 +31,9 @@ type Pipeline struct {
 type Gateway struct {
 	Go  []GoSource  `json:"go,omitempty"`
 	Npm []NpmSource `json:"npm,omitempty"`
+	// Allow are packages that no lockfile names and that are let through, by
+	// checksum.
+	Allow []boundary.Allowance `json:"allow,omitempty"`
 }
 
 // GoSource is one Go module or workspace of the project.

@@ -12,11 +12,12 @@ const SchemaID = "https://github.com/sallyport/sallyport/spec/sallyport-v1.schem
 // same types as the parser. What Load takes, the schema takes; what a schema
 // cannot say, such as an order of zones, only Load refuses.
 func Schema() []byte {
-	s := (&fileForm{}).schema()
+	return schemaText((&fileForm{}).schema(), SchemaID, FileName, "The stages of a project, what each may do, and what it hands on.")
+}
+
+func schemaText(s object, id, title, about string) []byte {
 	s["$schema"] = "http://json-schema.org/draft-07/schema#"
-	s["$id"] = SchemaID
-	s["title"] = FileName
-	s["description"] = "The stages of a project, what each may do, and what it hands on."
+	s["$id"], s["title"], s["description"] = id, title, about
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

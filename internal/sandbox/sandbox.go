@@ -179,7 +179,8 @@ type Process interface {
 type Result struct {
 	ExitCode int
 	Signal   os.Signal
-	Limit    string // which limit ended it: time, memory, output, disk, pids; empty: none
+	Limit    string // which limit ended it: time, memory, output, disk, pids, filesize; empty: none
+	Bound    int64  // of that limit: nanoseconds, bytes or a number; zero: not known
 	CPU      time.Duration
 	MaxRSS   int64 // bytes
 	Wall     time.Duration
@@ -194,6 +195,15 @@ type Blocked struct {
 	Package string    // whose code it was, as far as package managers tell their scripts; the zone's own word, too
 	Time    time.Time // of the first one
 	Count   int
+}
+
+// Net tells whether it was an attempt at a network.
+func (b Blocked) Net() bool {
+	switch b.What {
+	case "connect", "lookup", "send", "bind":
+		return true
+	}
+	return false
 }
 
 // NotIsolated says that a zone was not started because it would have been

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
@@ -28,6 +29,8 @@ type Plan struct {
 	roots     map[string]bool     // required paths, where resolving starts
 	Unpinned  []string            // manifests that require modules and have no lockfile
 	Toolchain string              // release that go.mod asks for beyond the host's, or empty
+	minAge    time.Duration
+	excepted  bool // an exception names a module
 }
 
 // NewPlan returns an empty plan: everything is refused.
@@ -97,6 +100,7 @@ func (p *Plan) Read(tree *intake.Tree, src pipeline.GoSource, pin evidence.Pin, 
 		return err
 	}
 	src.Dir = dir
+	p.minAge = max(p.minAge, src.MinAge)
 	r := &reader{tree: tree, conf: conf, src: src, pin: pin, plan: p}
 	sums, err := r.manifests()
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 // project requires and, transitively, those that served go.mod files require.
 // A name made up inside the zone is not among them.
 type reach struct {
+	any   bool // made up or not, what a command asks for is only noted
 	mu    sync.Mutex
 	paths map[string]bool
 }
@@ -42,7 +43,7 @@ func newReach(p *Plan) *reach {
 func (r *reach) has(path string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.paths[path]
+	return r.any || r.paths[path]
 }
 
 // member makes a module of a reachable version: its checksums come from the

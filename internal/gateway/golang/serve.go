@@ -25,19 +25,45 @@ type View struct {
 	plan    *Plan
 	book    *record.Book
 	resolve *reach // nil: the plan is all there is
+	graph   *reach // of modules that exceptions name: their go.mod files alone; nil: there are none
 
 	headMu sync.Mutex
 	head   *head
 }
 
-// View opens a plan to a zone. With resolve, modules that are reachable from
-// the plan's roots through served go.mod files are let through too.
-func (s *Service) View(plan *Plan, book *record.Book, resolve bool) *View {
+// View opens a plan to a zone, and what it may ask for beyond: modules that are
+// reachable from the plan's roots through served go.mod files, or any. Of what a
+// module requires that an exception names, the go.mod files are there too: they
+// hold names and no code, and the go command wants them to know the versions.
+func (s *Service) View(plan *Plan, book *record.Book, beyond record.Beyond) *View {
 	v := &View{s: s, plan: plan, book: book}
-	if resolve {
+	if beyond != record.Nothing {
 		v.resolve = newReach(plan)
+		v.resolve.any = beyond == record.Anything
+	} else if plan.excepted {
+		v.graph = newReach(NewPlan())
 	}
 	return v
+}
+
+// further is a module beyond the plan that may be served.
+func (v *View) further(m module.Version, zip bool) *Module {
+	switch {
+	case v.resolve != nil:
+		return v.resolve.member(m)
+	case v.graph != nil && !zip:
+		return v.graph.member(m)
+	}
+	return nil
+}
+
+// learn takes in what a served go.mod requires.
+func (v *View) learn(m *Module, file string) {
+	if v.resolve != nil {
+		v.resolve.learn(m.Version, file)
+	} else if v.graph != nil && (m.Pin == evidence.PinAllowed || m.Pin == evidence.PinMade) {
+		v.graph.learn(m.Version, file)
+	}
 }
 
 // target is one request, taken apart.
@@ -144,6 +170,10 @@ func (v *View) query(w http.ResponseWriter, r *http.Request, t target) {
 		v.resolveQuery(w, r, t, have)
 		return
 	}
+	if v.plan.beside(t.Path) {
+		text(w, http.StatusNotFound, "not found: the module that an exception names has another path\n")
+		return
+	}
 	if len(have) == 0 {
 		v.outside(w, t)
 		return
@@ -180,6 +210,10 @@ func (v *View) info(w http.ResponseWriter, r *http.Request, t target) {
 		v.resolveInfo(w, r, t)
 		return
 	}
+	if v.plan.beside(t.Path) {
+		text(w, http.StatusNotFound, "not found: the module that an exception names has another path\n")
+		return
+	}
 	v.outside(w, t)
 }
 
@@ -199,8 +233,8 @@ func writeInfo(w http.ResponseWriter, version string, at time.Time) {
 func (v *View) file(w http.ResponseWriter, r *http.Request, t target) {
 	kind := KindMod
 	m := v.plan.modules[t.Version]
-	if m == nil && v.resolve != nil {
-		m = v.resolve.member(t.Version)
+	if m == nil {
+		m = v.further(t.Version, t.what == "zip")
 	}
 	if m == nil || (t.what == "zip" && !m.Zip) {
 		v.outside(w, t)
@@ -215,8 +249,8 @@ func (v *View) file(w http.ResponseWriter, r *http.Request, t target) {
 		return
 	}
 	defer g.Close()
-	if v.resolve != nil && kind == KindMod {
-		v.resolve.learn(m.Version, g.Name())
+	if kind == KindMod {
+		v.learn(m, g.Name())
 	}
 	if g.mended {
 		v.book.Deny(record.Refusal{Class: "file", Package: Purl(m.Path, m.Version.Version), Target: m.String() + " " + kind, Why: "the gateway's stored bytes had changed; they are in quarantine, and good ones were fetched again", Where: m.where()})
@@ -305,7 +339,7 @@ func (v *View) lookup(w http.ResponseWriter, r *http.Request, what string) {
 	}
 	version, err := module.UnescapeVersion(ev)
 	m := module.Version{Path: path, Version: version}
-	if err != nil || (v.plan.modules[m] == nil && (v.resolve == nil || v.resolve.member(m) == nil)) {
+	if err != nil || (v.plan.modules[m] == nil && v.further(m, false) == nil) {
 		v.outside(w, target{Version: m})
 		return
 	}
@@ -336,7 +370,7 @@ func (v *View) lookupFailed(w http.ResponseWriter, r *http.Request, m module.Ver
 func (v *View) hold() (head, error) {
 	v.headMu.Lock()
 	defer v.headMu.Unlock()
-	if v.head != nil && v.resolve == nil {
+	if v.head != nil && v.resolve == nil && v.graph == nil {
 		return *v.head, nil
 	}
 	if v.resolve == nil {

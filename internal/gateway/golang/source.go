@@ -45,6 +45,16 @@ func ParsePurl(purl string) (module.Version, error) {
 	return module.Version{Path: path, Version: version}, nil
 }
 
+// SplitPurl reads pkg:golang/MODULE, with or without a version. Whether they can
+// be right is for others to say.
+func SplitPurl(purl string) (path, version string, ok bool) {
+	rest, ok := strings.CutPrefix(purl, "pkg:golang/")
+	rest, version, _ = strings.Cut(rest, "@")
+	path, pathErr := url.PathUnescape(rest)
+	version, versionErr := url.PathUnescape(version)
+	return path, version, ok && pathErr == nil && versionErr == nil
+}
+
 // Source fetches a module, verifies it against the checksum database and
 // unpacks it into dst, which must be empty or missing.
 func (s *Service) Source(ctx context.Context, v module.Version, dst string) (evidence.Material, error) {

@@ -91,8 +91,13 @@ func (i Integrity) holds(h hash.Hash) error {
 // check hashes a file.
 func (i Integrity) check(f *os.File) error {
 	h := newHash(i.Algorithm)
-	if _, err := io.Copy(h, f); err != nil {
+	if err := hashInto(h, f); err != nil {
 		return err
 	}
 	return i.holds(h)
+}
+
+func hashInto(h hash.Hash, r io.Reader) error {
+	_, err := io.Copy(h, r)
+	return err
 }

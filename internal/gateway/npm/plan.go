@@ -29,6 +29,7 @@ type Plan struct {
 	overrides map[string][]byte
 	minAge    time.Duration
 	internal  []string // patterns of names that the default registry may not give
+	accept    []string // names that look like well-known ones, and are meant
 	Unpinned  []string // manifests that want packages and have no lockfile
 }
 
@@ -98,6 +99,7 @@ func (p *Plan) Read(tree *intake.Tree, src pipeline.NpmSource, pin evidence.Pin,
 	src.Dir = dir
 	p.minAge = max(p.minAge, src.MinAge)
 	p.internal = append(p.internal, src.Internal...)
+	p.accept = append(p.accept, src.Accept...)
 	r := &reader{tree: tree, conf: conf, src: src, pin: pin, plan: p}
 	if err := r.override(); err != nil {
 		return err

@@ -22,6 +22,7 @@ import (
 // project's manifests want and, transitively, those that served documents want.
 // A name made up inside the zone is not among them.
 type reach struct {
+	any   bool // made up or not, what a command asks for is only noted
 	mu    sync.Mutex
 	names map[string]bool
 	seen  map[string]*Package // by name@version, from served documents
@@ -50,7 +51,7 @@ func newReach(p *Plan, conf Config) *reach {
 func (r *reach) has(name string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.names[name]
+	return r.names[name] || r.any && !r.stray(name)
 }
 
 func (r *reach) member(q request) (*Package, error) {

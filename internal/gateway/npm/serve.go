@@ -27,12 +27,13 @@ type View struct {
 	docs map[string][]byte // made documents by name
 }
 
-// View opens a plan to a zone. With resolve, names that are reachable from the
-// plan's roots through served documents are let through too.
-func (s *Service) View(plan *Plan, book *record.Book, resolve bool) *View {
+// View opens a plan to a zone, and what it may ask for beyond: names that are
+// reachable from the plan's roots through served documents, or any.
+func (s *Service) View(plan *Plan, book *record.Book, beyond record.Beyond) *View {
 	v := &View{s: s, plan: plan, book: book, docs: map[string][]byte{}}
-	if resolve {
+	if beyond != record.Nothing {
 		v.resolve = newReach(plan, s.conf)
+		v.resolve.any = beyond == record.Anything
 	}
 	return v
 }
@@ -201,6 +202,12 @@ func (v *View) document(w http.ResponseWriter, r *http.Request, q request) {
 	if len(have) == 0 || (q.version != "" && v.plan.packages[q.name+"@"+q.version] == nil) {
 		v.outside(w, q)
 		return
+	}
+	for _, p := range have {
+		if err := v.complete(r.Context(), p); err != nil {
+			v.failed(w, r, p, err)
+			return
+		}
 	}
 	if q.version != "" {
 		writeJSON(w, http.StatusOK, v.plan.packages[q.name+"@"+q.version].version(r.Host))

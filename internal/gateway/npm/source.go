@@ -35,6 +35,18 @@ func ParsePurl(purl string) (name, version string, err error) {
 	return name, version, nil
 }
 
+// SplitPurl reads pkg:npm/NAME, with or without a version. Whether they can be
+// right is for others to say.
+func SplitPurl(purl string) (name, version string, ok bool) {
+	rest, ok := strings.CutPrefix(purl, "pkg:npm/")
+	if i := strings.LastIndexByte(rest, '@'); i > 0 {
+		rest, version = rest[:i], rest[i+1:]
+	}
+	name, nameErr := url.PathUnescape(rest)
+	version, versionErr := url.PathUnescape(version)
+	return name, version, ok && nameErr == nil && versionErr == nil
+}
+
 // Source fetches a package, verifies it against the integrity value of the
 // registry's document and unpacks it into dst, which must be empty or missing.
 func (s *Service) Source(ctx context.Context, name, version, dst string) (evidence.Material, error) {

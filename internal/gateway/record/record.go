@@ -20,12 +20,23 @@ import (
 // ones are counted in the last.
 const MaxDenials = 200
 
+// Beyond says what a session answers beside the members of its plan.
+type Beyond int
+
+// What is answered.
+const (
+	Nothing   Beyond = iota
+	Reachable        // what the manifests want and, transitively, what that wants: to make a lockfile
+	Anything         // whatever is asked for, to learn what that is
+)
+
 // Options say whose book it is.
 type Options struct {
 	Run      string // decimal number of the run
 	Stage    string
 	Zone     boundary.Zone
 	OnDenial func(evidence.Denial) // called once for each different refusal; may be nil
+	Allowed  []boundary.Allowance  // exceptions, also those that have run out
 	Next     func() int            // number of the next denial in this run; nil: counted in this book
 	Now      func() time.Time      // nil: time.Now
 }
@@ -57,7 +68,7 @@ type Refusal struct {
 	Target  string // what was asked for
 	Why     string
 	Where   string // file:line of the entry, where known
-	Do      string // next command; empty: sallyport why ID
+	Do      string // next command; empty: what boundary.Decide says
 	Fault   string // what was wrong beside that no lockfile names it; nothing admits it then
 }
 
@@ -101,16 +112,17 @@ func (b *Book) write(r Refusal) *evidence.Denial {
 		n = b.o.Next()
 	}
 	id := fmt.Sprintf("D-%s-%d", b.o.Run, n)
-	if r.Do == "" {
-		r.Do = "sallyport why " + id
-	}
 	tried := boundary.Attempt{Class: boundary.Class(r.Class), Zone: b.o.Zone, Stage: b.o.Stage,
 		Target: fault.Clean(cmp.Or(r.Package, r.Target)), Fault: r.Fault}
 	now := b.o.Now().UTC()
+	no := boundary.Refuse(tried, b.o.Allowed, now)
+	if no.Expired != nil {
+		r.Why = no.Why
+	}
 	return &evidence.Denial{
 		ID: id, Class: r.Class, Stage: b.o.Stage, Zone: b.o.Zone,
-		Package: fault.Clean(r.Package), Target: fault.Clean(r.Target), Tried: tried, Rule: boundary.Decide(tried, nil, now).Rule,
-		Why: fault.Clean(r.Why), Where: fault.Clean(r.Where), Do: r.Do, Time: now, Count: 1,
+		Package: fault.Clean(r.Package), Target: fault.Clean(r.Target), Tried: tried, Rule: no.Rule,
+		Why: fault.Clean(r.Why), Where: fault.Clean(r.Where), Do: cmp.Or(r.Do, no.Remedy(id)), Time: now, Count: 1,
 	}
 }
 

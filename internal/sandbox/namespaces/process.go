@@ -98,7 +98,7 @@ func (r *process) status(ws syscall.WaitStatus) {
 			What: "syscall", Target: "a call by another architecture's numbers", Process: r.spec.Args[0], Count: 1,
 		})
 	case syscall.SIGXFSZ:
-		r.result.Limit = "disk"
+		r.result.Limit = "filesize"
 	}
 }
 
@@ -122,4 +122,24 @@ func (r *process) account(u usage) {
 	case u.forksRefused > 0:
 		r.result.Limit = "pids"
 	}
+	r.result.Bound = bound(r.result.Limit, r.limits)
+}
+
+// bound is the value of a limit by its name; zero for none.
+func bound(name string, l sandbox.Limits) int64 {
+	switch name {
+	case "time":
+		return int64(l.Time)
+	case "memory":
+		return l.Memory
+	case "disk":
+		return l.Disk
+	case "filesize":
+		return l.FileSize
+	case "pids":
+		return int64(l.PIDs)
+	case "output":
+		return l.Output
+	}
+	return 0
 }

@@ -41,8 +41,8 @@ func (s *suite) testLimits(t *testing.T) {
 	t.Run("time", func(t *testing.T) {
 		spec := s.spec(t, "sleep")
 		spec.Limits.Time = 300 * time.Millisecond
-		if o := s.run(t, spec); o.Limit != "time" || o.ExitCode == 0 && o.Signal == nil {
-			t.Errorf("a payload that sleeps for ever: limit %q, exit code %d", o.Limit, o.ExitCode)
+		if o := s.run(t, spec); o.Limit != "time" || o.Bound != int64(spec.Limits.Time) || o.ExitCode == 0 && o.Signal == nil {
+			t.Errorf("a payload that sleeps for ever: limit %q of %d, exit code %d", o.Limit, o.Bound, o.ExitCode)
 		}
 	})
 	t.Run("output", func(t *testing.T) {
