@@ -216,12 +216,24 @@ func tongues() []tongue {
 			files: map[string]string{"Cargo.toml": "[package]\nname = \"victim\"\nversion = \"0.1.0\"\nedition = \"2021\"\nbuild = \"build.rs\"\n",
 				"src/main.rs": "fn main() {}\n", "build.rs": payload("build.rs.txt")},
 			command: "cargo build --offline -vv"},
+		{name: "ruby", needs: []string{"/usr/bin/ruby", "/usr/bin/gem"}, zone: boundary.Generate, verbs: []string{"steal", "log", "environ", "metadata", "smuggle", "stage2", "wipe"},
+			ways: way("R04", "extconf.rb of a gem"),
+			files: map[string]string{"evil/evil.gemspec": gemspec, "evil/ext/payload.rb": payload("payload.rb"),
+				"evil/ext/extconf.rb": "require_relative 'payload'\nrun('@VERBS@'.split)\nFile.write('Makefile', \"all install clean:\\n\")\n"},
+			// What the script prints goes to gem_make.out.
+			command: "cd evil && gem build --silent evil.gemspec && gem install --local --no-document --install-dir ../gems ./evil-1.0.0.gem; cat ../gems/extensions/*/*/evil-1.0.0/gem_make.out"},
 		{name: "java", needs: []string{"javac"}, zone: boundary.Build, verbs: []string{"log", "environ", "wipe"},
 			ways:    way("R06", "annotation processor of a dependency"),
 			files:   map[string]string{"Processor.java": payload("Processor.java.txt"), "Main.java": "public class Main {}\n"},
 			command: "mkdir -p lib && javac -proc:none -d lib Processor.java && javac -cp lib -processor Processor Main.java"},
 	}
 }
+
+const gemspec = `Gem::Specification.new do |s|
+  s.name, s.version, s.summary, s.authors = 'evil', '1.0.0', 'a gem', ['drill']
+  s.files, s.extensions = ['ext/extconf.rb', 'ext/payload.rb'], ['ext/extconf.rb']
+end
+`
 
 // fillVerbs is what the templates of tongues know beside the world's own.
 func fillVerbs(text string, verbs []string) string {
