@@ -15,7 +15,9 @@ import (
 
 	"github.com/sallyport/sallyport/internal/boundary"
 	"github.com/sallyport/sallyport/internal/cli"
+	"github.com/sallyport/sallyport/internal/digest"
 	"github.com/sallyport/sallyport/internal/evidence"
+	"github.com/sallyport/sallyport/internal/ledger"
 )
 
 func TestMain(m *testing.M) {
@@ -159,10 +161,12 @@ func cmdReplace(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // cmdReplay asks boundary.Decide again about every refusal in a JSON file, and
-// wants the answer that stands there: replay FILE COUNT.
+// wants the answer that stands there: replay FILE COUNT [LOG]. With a log, as log
+// show prints it, each entry has to be about a refusal of the file, hold the digest
+// of what was tried, and the rule that Decide gives.
 func cmdReplay(ts *testscript.TestScript, _ bool, args []string) {
-	if len(args) != 2 {
-		ts.Fatalf("usage: replay FILE COUNT")
+	if len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: replay FILE COUNT [LOG]")
 	}
 	var all struct {
 		Denials []evidence.Denial `json:"denials"`
@@ -175,6 +179,30 @@ func cmdReplay(ts *testscript.TestScript, _ bool, args []string) {
 		got := boundary.Decide(d.Tried, nil, d.Time)
 		if got.Allowed || got.Rule != d.Rule || string(d.Tried.Class) != d.Class || d.Tried.Zone != d.Zone {
 			ts.Fatalf("%s is %+v; asked again: %+v", d.ID, d, got)
+		}
+	}
+	if len(args) == 3 {
+		replayLog(ts, all.Denials, ts.ReadFile(args[2]))
+	}
+}
+
+func replayLog(ts *testscript.TestScript, denials []evidence.Denial, text string) {
+	var log struct {
+		Entries []struct {
+			Entry ledger.Entry `json:"entry"`
+		} `json:"entries"`
+	}
+	ts.Check(json.Unmarshal([]byte(text), &log))
+	if len(log.Entries) != len(denials) {
+		ts.Fatalf("%d refusals in the log, %d in the file", len(log.Entries), len(denials))
+	}
+	for i, e := range log.Entries {
+		d := denials[i]
+		tried, err := json.Marshal(d.Tried)
+		ts.Check(err)
+		rule := boundary.Decide(d.Tried, nil, e.Entry.Time).Rule
+		if e.Entry.Facts["id"] != d.ID || e.Entry.Data != digest.Of(tried) || e.Entry.Facts["rule"] != string(rule) {
+			ts.Fatalf("entry %+v is not about %+v, or of another rule than %s", e.Entry, d.Tried, rule)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package conductor
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"github.com/sallyport/sallyport/internal/boundary"
 	"github.com/sallyport/sallyport/internal/digest"
 	"github.com/sallyport/sallyport/internal/evidence"
+	"github.com/sallyport/sallyport/internal/joblog"
 	"github.com/sallyport/sallyport/internal/ledger"
 	"github.com/sallyport/sallyport/internal/pipeline"
 	"github.com/sallyport/sallyport/internal/sandbox"
@@ -55,7 +57,9 @@ func (d *denials) add(one evidence.Denial) {
 	if !kept {
 		return
 	}
-	d.run.log(ledger.Entry{Type: ledger.Denial, Stage: one.Stage, Data: digestOfJSON(one), Facts: map[string]string{
+	// The attempt is bound, so that the log can be replayed: the run's record has
+	// it, and Decide gives the rule again.
+	d.run.log(ledger.Entry{Type: ledger.Denial, Stage: one.Stage, Data: digestOfJSON(one.Tried), Facts: map[string]string{
 		"id": one.ID, "class": one.Class, "rule": string(one.Rule), "zone": one.Zone.String()}})
 	d.run.events.emit(Event{Kind: Denied, Stage: one.Stage, Zone: one.Zone, Denial: &one})
 }
@@ -119,40 +123,29 @@ func chain(process string) string {
 	return harmless([]byte(process))
 }
 
-// offline records what package managers say that they would have fetched. They
-// are told to be offline and do not even try, so the sandbox sees nothing. What
-// a stage prints is a hint for people and changes nothing else.
-func (d *denials) offline(s *pipeline.Stage, tail []string) {
-	if s.Zone == boundary.Fetch {
-		return
-	}
+// heard records what the programs of a stage say that they could not have: a
+// package that they were told not to fetch, a file of the host. The sandbox does
+// not see these. What a stage prints is a hint for people and changes nothing.
+func (d *denials) heard(s *pipeline.Stage, tail []string) {
+	said := map[joblog.Wish]bool{}
 	for _, line := range tail {
-		target, ok := wanted(line)
-		if !ok {
+		w, ok := joblog.WishOf(line)
+		if !ok || said[w] || w.Kind == joblog.WishPackage && s.Zone == boundary.Fetch || w.Kind == joblog.WishFile && !onHost(w.Target) {
 			continue
 		}
-		tried := boundary.Attempt{Class: boundary.ClassPackage, Zone: s.Zone, Stage: s.Name, Target: target}
-		d.add(evidence.Denial{
-			ID: d.id(), Class: "package", Stage: s.Name, Zone: s.Zone, Target: target, Package: target, Tried: tried,
-			Where: whereOf(s), Time: d.run.now(), Count: 1,
-		})
-		return
+		said[w] = true
+		one := evidence.Denial{ID: d.id(), Class: "file", Stage: s.Name, Zone: s.Zone, Target: harmless([]byte(w.Target)), Where: whereOf(s), Time: d.run.now(), Count: 1}
+		if w.Kind == joblog.WishPackage {
+			one.Class, one.Package = "package", one.Target
+		}
+		d.add(one)
 	}
 }
 
-// wanted finds the package that a line of go or npm says cannot be had.
-func wanted(line string) (string, bool) {
-	if before, _, ok := strings.Cut(line, ": module lookup disabled by GOPROXY=off"); ok {
-		fields := strings.Fields(before)
-		if len(fields) == 0 {
-			return "", false
-		}
-		return strings.Trim(fields[len(fields)-1], `":,`), true
-	}
-	if strings.Contains(line, "ENOTCACHED") || strings.Contains(line, "cache mode is 'only-if-cached'") {
-		return "a package that is not in npm's cache", true
-	}
-	return "", false
+// onHost tells whether the host has a file of that name, which the zone has not.
+func onHost(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
 }
 
 // judge says of the refusals of a stage whether they caused its end. A refusal

@@ -188,7 +188,7 @@ func (r *run) stageFailed(ctx context.Context, j *job, tail []string, err error)
 		e.why = commandOf(tail) + e.why
 	}
 	if x != nil {
-		r.denials.offline(&j.stage, tail)
+		r.denials.heard(&j.stage, tail)
 		r.denials.judge(j.stage.Name, e.why)
 	}
 	return e

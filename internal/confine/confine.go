@@ -24,6 +24,7 @@ import (
 	"github.com/sallyport/sallyport/internal/boundary"
 	"github.com/sallyport/sallyport/internal/evidence"
 	"github.com/sallyport/sallyport/internal/honey"
+	"github.com/sallyport/sallyport/internal/joblog"
 	"github.com/sallyport/sallyport/internal/sandbox"
 )
 
@@ -65,6 +66,8 @@ type Request struct {
 
 	// Started is told the receipt before the first output of the command.
 	Started func(evidence.Receipt)
+
+	ear *joblog.Ear
 }
 
 // Outcome is how a command ended.
@@ -91,6 +94,10 @@ func Run(ctx context.Context, sb sandbox.Sandbox, r Request) (Outcome, error) {
 	spec, err := r.spec(g)
 	if err != nil {
 		return Outcome{}, err
+	}
+	r.ear = &joblog.Ear{}
+	if r.Honey { // without, the command has the caller's own streams
+		spec.Stdout, spec.Stderr = r.hear(spec.Stdout), r.hear(spec.Stderr)
 	}
 	b := r.bait(&spec)
 	proc, err := sb.Start(ctx, spec)

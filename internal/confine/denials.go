@@ -3,10 +3,16 @@ package confine
 import (
 	"cmp"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/boundary"
 	"github.com/sallyport/sallyport/internal/evidence"
+	"github.com/sallyport/sallyport/internal/joblog"
 	"github.com/sallyport/sallyport/internal/sandbox"
 )
 
@@ -41,10 +47,64 @@ func (r *Request) denials(res sandbox.Result, out Outcome) []evidence.Denial {
 			Verdict: "the cause: the command was ended at this limit",
 		})
 	}
+	if out.ExitCode != 0 {
+		all = append(all, r.heard()...)
+	}
 	for i := range all {
 		r.explain(&all[i], i+1, out.ExitCode)
 	}
 	return all
+}
+
+// hear listens to a stream of the command.
+func (r *Request) hear(to io.Writer) io.Writer {
+	if to == nil {
+		to = io.Discard
+	}
+	return r.ear.Stream(to)
+}
+
+// heard is what the command's programs say of files that they could not have:
+// the zone has none of the host, and lets nobody write to what is trusted later.
+// It is their own word, which the sandbox cannot see for itself.
+func (r *Request) heard() []evidence.Denial {
+	var all []evidence.Denial
+	for _, w := range r.ear.Wishes() {
+		d := evidence.Denial{Class: "file", Target: w.Target, Count: 1}
+		switch w.Kind {
+		case joblog.WishFile:
+			if _, err := os.Lstat(w.Target); err != nil {
+				continue // nor has the host
+			}
+		case joblog.WishWrite:
+			if name := r.trusted(w.Target); name != "" {
+				d.Tried = boundary.Attempt{Class: boundary.ClassFile, Zone: r.Zone, Target: w.Target, Fault: "trusted-later"}
+				d.Why = name + " is read with more authority later: a confined command cannot change it"
+				d.Do = "let a job that runs no code of others write it"
+			}
+		default:
+			continue
+		}
+		all = append(all, d)
+	}
+	return all
+}
+
+// trusted is the name at the top of the checkout that a path lies below, if it
+// is one that is trusted later.
+func (r *Request) trusted(name string) string {
+	if filepath.IsAbs(name) {
+		rel, err := filepath.Rel(inside(r.Dir), name)
+		if err != nil {
+			return ""
+		}
+		name = rel
+	}
+	top, _, _ := strings.Cut(name, "/")
+	if slices.Contains(trustedLater, top) {
+		return top
+	}
+	return ""
 }
 
 // explain fills in what is said alike of every refusal.
