@@ -31,6 +31,7 @@ type execFlags struct {
 	report  string
 	timeout time.Duration
 	noHoney bool
+	image   string
 }
 
 // execResult is sallyport/exec/v1, which --report writes: stdout is the command's.
@@ -43,6 +44,8 @@ type execResult struct {
 	Limit     string            `json:"limit,omitempty"`
 	Denials   []evidence.Denial `json:"denials"`
 	Receipt   evidence.Receipt  `json:"receipt"`
+
+	Toolchains []evidence.Toolchain `json:"toolchains"` // the programs that the zone saw
 }
 
 const execLong = `Run one command of this checkout in a zone. It works in any CI and needs no file.
@@ -83,6 +86,7 @@ func (a *app) execCommand() *cobra.Command {
 	fs.StringArrayVar(&f.env, "env", nil, "name of a further variable to let through; names of credentials are refused")
 	fs.StringVar(&f.report, "report", "", "file for the outcome as JSON")
 	honeyFlag(cmd, &f.noHoney)
+	imageFlag(cmd, &f.image)
 	fs.DurationVar(&f.timeout, "timeout", 2*time.Hour, "longest time that the command may take")
 	return cmd
 }
@@ -97,10 +101,15 @@ func (a *app) exec(ctx context.Context, f *execFlags, args []string) error {
 		return err
 	}
 	defer w.close()
-	req, err := w.confineRequest(ctx, dir, zone)
+	tools, root, err := w.execTools(ctx, f.image, dir)
 	if err != nil {
 		return err
 	}
+	req, err := w.confineRequest(dir, zone, tools)
+	if err != nil {
+		return err
+	}
+	req.Image = root
 	road, word, err := w.road(ctx, dir, zone, args)
 	if err != nil {
 		return err
@@ -128,7 +137,7 @@ func (a *app) exec(ctx context.Context, f *execFlags, args []string) error {
 	if a.code == 0 && len(out.Alarms) > 0 {
 		a.code = exitNo
 	}
-	return writeReport(f.report, zone, args, out)
+	return writeReport(f.report, zone, args, tools.Tools, out)
 }
 
 // connect gives the command this process's streams. A runner that obeys what it
@@ -205,13 +214,14 @@ func realDir(path string) (string, error) {
 	return dir, nil
 }
 
-func writeReport(path string, zone boundary.Zone, args []string, out confine.Outcome) error {
+func writeReport(path string, zone boundary.Zone, args []string, tools []evidence.Toolchain, out confine.Outcome) error {
 	if path == "" {
 		return nil
 	}
 	res := execResult{
 		Schema: "sallyport/exec/v1", Command: args, Zone: zone.String(), Isolation: out.Receipt.Level,
 		ExitCode: out.ExitCode, Limit: out.Limit, Denials: append([]evidence.Denial{}, out.Denials...), Receipt: out.Receipt,
+		Toolchains: append([]evidence.Toolchain{}, tools...),
 	}
 	b, err := json.MarshalIndent(res, "", "  ")
 	if err != nil {
@@ -230,7 +240,7 @@ func explainConfine(err error) *problem {
 	var weak *sandbox.NotIsolated
 	switch {
 	case strings.Contains(err.Error(), "run the payload") && errors.Is(err, syscall.ENOENT):
-		return &problem{Code: codeNoCommand, Exit: exitNotFound, What: err.Error(), Also: []string{"A zone sees the programs below /usr, Go, Node, and what is in the checkout."}}
+		return &problem{Code: codeNoCommand, Exit: exitNotFound, What: err.Error(), Also: []string{"A zone sees the programs below /usr, Go, Node, and what is in the checkout; with --image, those of the image in place of the host's."}}
 	case strings.Contains(err.Error(), "run the payload") && errors.Is(err, syscall.EACCES):
 		return &problem{Code: codeNoCommand, Exit: exitNotExecutable, What: err.Error()}
 	case errors.As(err, &secret):

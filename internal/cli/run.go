@@ -18,6 +18,7 @@ type runFlags struct {
 	require string
 	noCache bool
 	noHoney bool
+	image   string
 	out     string
 }
 
@@ -50,6 +51,7 @@ func (a *app) runCommand() *cobra.Command {
 	requireFlag(cmd, &f.require, sandbox.LevelReduced)
 	fs.BoolVar(&f.noCache, "no-cache", false, "run every stage, also those with nothing changed")
 	honeyFlag(cmd, &f.noHoney)
+	imageFlag(cmd, &f.image)
 	fs.StringVar(&f.out, "out", "", "directory for the artifacts, their bundles and the trusted root")
 	return cmd
 }
@@ -70,10 +72,14 @@ func (a *app) runRun(ctx context.Context, f *runFlags, src string) error {
 	if err != nil {
 		return err
 	}
+	img, err := w.openImage(ctx, f.image)
+	if err != nil {
+		return err
+	}
 	p := a.newProgress()
 	out, err := lead.Run(ctx, conductor.Request{
 		Source: src, Ref: f.ref, Require: f.require, Without: f.without, NoCache: f.noCache, NoHoney: f.noHoney,
-		Events: p.event,
+		Image: img, Events: p.event,
 	})
 	p.close()
 	if err != nil {

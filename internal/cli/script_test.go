@@ -60,6 +60,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"json":      cmdJSON,
+			"makeimage": cmdMakeImage,
 			"status":    cmdStatus,
 			"tamper":    cmdTamper,
 			"replace":   cmdReplace,

@@ -58,12 +58,20 @@ func (r *run) makePlan(ctx context.Context, scratch string) (*plan, error) {
 		return nil, err
 	}
 	var err error
-	needs := toolchain.Needs{Go: len(p.pipeline.Gateway.Go) > 0, Node: len(p.pipeline.Gateway.Npm) > 0}
-	if r.tools, err = toolchain.Find(ctx, needs, r.Cache); err != nil {
+	if r.tools, err = r.findTools(ctx, p.pipeline.Gateway); err != nil {
 		return nil, err
 	}
 	r.rec.update(func(e *evidence.Run) { e.Toolchains = r.tools.Tools })
 	return p, r.planGateway(ctx, scratch)
+}
+
+// findTools finds what the project needs on the host, or takes what the image
+// has. Then nothing of the host's is shown.
+func (r *run) findTools(ctx context.Context, g pipeline.Gateway) (toolchain.Set, error) {
+	if i := r.req.Image; i != nil {
+		return toolchain.Set{Path: i.Path, Tools: []evidence.Toolchain{i.Toolchain()}}, nil
+	}
+	return toolchain.Find(ctx, toolchain.Needs{Go: len(g.Go) > 0, Node: len(g.Npm) > 0}, r.Cache)
 }
 
 // takeSource brings the source into the store.
@@ -167,6 +175,9 @@ func (r *run) parameters(p *plan) []evidence.Parameter {
 	out = add(out, "policy", r.Policy.Ref().Name)
 	out = add(out, "require", r.req.Require)
 	out = add(out, "without", strings.Join(r.req.Without, ","))
+	if r.req.Image != nil {
+		out = add(out, "image", r.req.Image.Ref.PURL())
+	}
 	if r.req.NoCache {
 		out = add(out, "no-cache", "true")
 	}
