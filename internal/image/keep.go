@@ -21,11 +21,11 @@ import (
 // Store keeps unpacked images in a directory of its own:
 //
 //	<hex>.<arch>/root         the files
-//	<hex>.<arch>/image.json   what the image is, and what stat says of the files
+//	<hex>.<arch>/about.json   what the image is, and what stat says of the files
 //	new-*                     one that is being unpacked, under lock
 type Store struct{ Dir string }
 
-// kept is image.json.
+// kept is about.json.
 type kept struct {
 	Image
 	Seal digest.Digest `json:"seal"`
@@ -135,14 +135,14 @@ func unpackInto(ctx context.Context, dir string, ref Ref, from Blobs) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "image.json"), b, 0o600)
+	return os.WriteFile(filepath.Join(dir, "about.json"), b, 0o600)
 }
 
 var errChanged = errors.New("the unpacked image was changed on disk")
 
 // load reads an image that was kept. A changed one is none.
 func load(home string) (*Image, error) {
-	b, err := os.ReadFile(filepath.Join(home, "image.json"))
+	b, err := os.ReadFile(filepath.Join(home, "about.json"))
 	if err != nil {
 		return nil, err
 	}
