@@ -49,9 +49,12 @@ func explainImage(err error) *problem {
 }
 
 // blobs is where the bytes of an image come from.
-func (w *workshop) blobs(_ context.Context, ref image.Ref) (image.Blobs, error) {
-	if ref.Layout == "" {
-		return nil, usagef("image %s: only images of a layout are read", ref)
+func (w *workshop) blobs(ctx context.Context, ref image.Ref) (image.Blobs, error) {
+	if ref.Layout != "" {
+		return image.Layout(ref.Layout), nil
 	}
-	return image.Layout(ref.Layout), nil
+	if err := w.openGateway(ctx); err != nil {
+		return nil, err
+	}
+	return w.gateway.Image(ref.Host, ref.Name)
 }

@@ -6,8 +6,11 @@ import (
 	"compress/gzip"
 	"debug/elf"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,6 +47,30 @@ func cmdMakeImage(ts *testscript.TestScript, _ bool, args []string) {
 	d := l.image(layers, v1.ImageConfig{Env: []string{"PATH=/usr/bin"}, User: "0", Cmd: []string{"/bin/false"}})
 	ts.Check(l.err)
 	ts.Setenv(args[1], d.String())
+}
+
+// cmdServeImage serves a layout as a registry that wants a token, and puts its
+// host into a variable: serveimage DIR VARIABLE.
+func cmdServeImage(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: serveimage DIR VARIABLE")
+	}
+	dir := ts.MkAbs(args[0])
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /token", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `{"token":"for-%s"}`, r.FormValue("scope"))
+	})
+	mux.HandleFunc("GET /v2/a/img/{kind}/{digest}", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer for-repository:a/img:pull" {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="http://`+r.Host+`/token",service="x",scope="repository:all:*"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		http.ServeFile(w, r, filepath.Join(dir, "blobs", "sha256", strings.TrimPrefix(r.PathValue("digest"), "sha256:")))
+	})
+	srv := httptest.NewServer(mux)
+	ts.Defer(srv.Close)
+	ts.Setenv(args[1], strings.TrimPrefix(srv.URL, "http://"))
 }
 
 // addProgram adds a program, its interpreter and its libraries, each below usr.

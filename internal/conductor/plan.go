@@ -223,8 +223,11 @@ func inherit(from []string, gone pipeline.Stage) []string {
 func (r *run) checkBoundary() error {
 	g := r.plan.pipeline.Graph(TrustDomain)
 	crossings := boundary.Check(g)
-	r.log(ledger.Entry{Type: ledger.Plan, Subjects: []digest.Digest{r.plan.tree}, Data: r.plan.pipeline.Digest(), Facts: map[string]string{
-		"project": r.plan.pipeline.Name, "crossings": fmt.Sprint(len(crossings)), "isolation": r.rec.run.Isolation.Level}})
+	facts := map[string]string{"project": r.plan.pipeline.Name, "crossings": fmt.Sprint(len(crossings)), "isolation": r.rec.run.Isolation.Level}
+	if r.req.Image != nil {
+		facts["image"] = r.req.Image.Manifest.String()
+	}
+	r.log(ledger.Entry{Type: ledger.Plan, Subjects: []digest.Digest{r.plan.tree}, Data: r.plan.pipeline.Digest(), Facts: facts})
 	if len(crossings) > 0 {
 		return &crossed{crossings}
 	}
