@@ -210,15 +210,18 @@ func TestUnpack(t *testing.T) {
 	l := newLayout(t,
 		archive(t,
 			file{"./", tar.TypeDir, "", 0o700}, file{"usr/bin/", tar.TypeDir, "", 0o2700}, file{"./usr/bin/a", 0, "A", 0o6711},
-			file{"bin", tar.TypeSymlink, "/usr/bin", 0}, file{"usr/text", 0, "T", 0o600}, file{"up", tar.TypeSymlink, "../../../usr", 0}),
+			file{"bin", tar.TypeSymlink, "/usr/bin", 0}, file{"usr/text", 0, "T", 0o600}, file{"up", tar.TypeSymlink, "../../../usr", 0},
+			file{"usr/abs", tar.TypeSymlink, "/usr/bin", 0}, file{"usr/abs/d", 0, "D", 0}),
 		archive(t, file{"bin/b", 0, "B", 0o755}, file{"up/c", 0, "C", 0o644}, file{"usr/bin/same", tar.TypeLink, "bin/a", 0}))
 	img := l.unpacked()
 	want := `bin -> /usr/bin
 up -> ../../../usr
 drwxr-xr-x usr
+usr/abs -> /usr/bin
 drwxr-xr-x usr/bin
 -rwxr-xr-x usr/bin/a=A
 -rwxr-xr-x usr/bin/b=B
+-rw-r--r-- usr/bin/d=D
 -rwxr-xr-x usr/bin/same=A
 -rw-r--r-- usr/c=C
 -rw-r--r-- usr/text=T`
@@ -364,6 +367,14 @@ func TestWrongBytes(t *testing.T) {
 	wantCode(t, err, CodeDigest)
 }
 
+func TestNoLayout(t *testing.T) {
+	for _, text := range []string{`{"imageLayoutVersion":"2.0.0"}`, `{}`, ``} {
+		l := newLayout(t, archive(t, file{"a", 0, "1", 0}))
+		l.write(v1.ImageLayoutFile, []byte(text))
+		l.refuse(CodeMissing)
+	}
+}
+
 func TestLimits(t *testing.T) {
 	for name, c := range map[string]struct {
 		left limits
@@ -395,6 +406,22 @@ func TestLimits(t *testing.T) {
 		}
 		root.Close()
 	}
+}
+
+// What stands behind the end of an archive counts, too: it unpacks as well.
+func TestBombBehindTheEnd(t *testing.T) {
+	root, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	l := newLayout(t, nil, append(archive(t, file{"a", 0, "1", 0}), make([]byte, 1<<20)...))
+	d, err := digest.Parse(string(l.manifest.Layers[1].Digest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := tree{root: root, left: limits{10, 100 << 10, 64}}
+	wantCode(t, u.layer(t.Context(), Layout(l.dir), layer{digest: d, size: l.manifest.Layers[1].Size, gzipped: true}), CodeRefused)
 }
 
 func TestIndex(t *testing.T) {
