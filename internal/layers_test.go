@@ -81,6 +81,7 @@ func rooms() []room {
 		{"picture", 2, rules(only("boundary"), outside(), never("net", "os", "os/exec")), "a graph goes in, text comes out"},
 		{"store", 2, rules(only("digest"), never("net", "os/exec")), "bytes are kept, never interpreted"},
 		{"sign", 2, rules(only("digest"), never("net/http", "os/exec")), "a key meets bytes, not those who made them"},
+		{"image", 2, rules(only("digest", "evidence"), never("net", "os/exec")), "layers are unpacked, never run; who brings the bytes is another's business"},
 		{"joblog", 2, rules(only(), outside(), never("net", "os", "os/exec")), "text goes in, text comes out"},
 		{"toolchain", 2, rules(only("digest", "evidence"), never("net")), "the host's programs are found, without asking anybody"},
 		{"sandbox", 3, rules(only("digest", "boundary", "evidence", "zoneinit/wire"), never("net/http")), "a zone is made of values; who is in it is not its business"},

@@ -23,6 +23,7 @@ func TestErrorsAreDocumented(t *testing.T) {
 		{"../conductor/*.go", `"(E-[A-Z-]+)"`},
 		{"../gateway/fault/fault.go", `"(gw-[a-z-]+)"`},
 		{"../source/*.go", `"(source\.[a-z-]+)"`},
+		{"../image/*.go", `"(image\.[a-z-]+)"`},
 		{"../store/*.go", `"(tree\.[a-z-]+)"`},
 	} {
 		for _, c := range codesIn(t, from.files, from.pattern) {

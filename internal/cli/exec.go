@@ -19,6 +19,7 @@ import (
 	"github.com/sallyport/sallyport/internal/evidence"
 	"github.com/sallyport/sallyport/internal/joblog"
 	"github.com/sallyport/sallyport/internal/sandbox"
+	"github.com/sallyport/sallyport/internal/toolchain"
 )
 
 // execFlags are the flags of exec.
@@ -34,6 +35,7 @@ type execFlags struct {
 	learn   bool
 	reason  string
 	until   string
+	image   string
 }
 
 // execResult is sallyport/exec/v1, which --report writes: stdout is the command's.
@@ -46,6 +48,8 @@ type execResult struct {
 	Limit     string            `json:"limit,omitempty"`
 	Denials   []evidence.Denial `json:"denials"`
 	Receipt   evidence.Receipt  `json:"receipt"`
+
+	Toolchains []evidence.Toolchain `json:"toolchains"` // the programs that the zone saw
 }
 
 const execLong = `Run one command of this checkout in a zone. It works in any CI and needs no file.
@@ -87,6 +91,7 @@ func (a *app) execCommand() *cobra.Command {
 	fs.StringVar(&f.report, "report", "", "file for the outcome as JSON")
 	honeyFlag(cmd, &f.noHoney)
 	learnFlags(cmd, &f.learn, &f.reason, &f.until)
+	imageFlag(cmd, &f.image)
 	fs.DurationVar(&f.timeout, "timeout", 2*time.Hour, "longest time that the command may take")
 	return cmd
 }
@@ -101,12 +106,15 @@ func (a *app) exec(ctx context.Context, f *execFlags, args []string) error {
 		return err
 	}
 	defer w.close()
-	if f.learn {
-		return w.learnExec(ctx, f, dir, args)
-	}
 	c := command{flags: f, dir: dir, zone: zone, args: args}
+	if c.tools, c.image, err = w.execTools(ctx, f.image, dir); err != nil {
+		return err
+	}
 	if c.excepted, err = readAllow(dir); err != nil {
 		return err
+	}
+	if f.learn {
+		return w.learnExec(ctx, &c)
 	}
 	out, err := w.confine(ctx, &c)
 	if err != nil {
@@ -119,7 +127,7 @@ func (a *app) exec(ctx context.Context, f *execFlags, args []string) error {
 	if a.code == 0 && len(out.Alarms) > 0 {
 		a.code = exitNo
 	}
-	return writeReport(f.report, zone, args, out)
+	return writeReport(f.report, zone, args, c.tools.Tools, out)
 }
 
 // command is one command to confine.
@@ -128,6 +136,8 @@ type command struct {
 	dir      string
 	zone     boundary.Zone
 	args     []string
+	tools    toolchain.Set
+	image    string // directory of the image whose programs it sees; empty: the host's
 	excepted []boundary.Allowance
 	copied   string              // copy of dir that is shown in its place; empty: dir itself
 	learn    bool                // the gateway gives whatever is asked for
@@ -141,11 +151,11 @@ func (w *workshop) confine(ctx context.Context, c *command) (out confine.Outcome
 		return out, err
 	}
 	defer func() { err = errors.Join(err, k.close()) }()
-	req, err := w.confineRequest(ctx, c.dir, c.zone)
+	req, err := w.confineRequest(c.dir, c.zone, c.tools)
 	if err != nil {
 		return out, err
 	}
-	req.ID, req.Allowed, req.Copy = k.id(), c.excepted, c.copied
+	req.ID, req.Image, req.Allowed, req.Copy = k.id(), c.image, c.excepted, c.copied
 	road, word, err := w.road(ctx, c, k.id())
 	if err != nil {
 		return out, err
@@ -243,13 +253,14 @@ func realDir(path string) (string, error) {
 	return dir, nil
 }
 
-func writeReport(path string, zone boundary.Zone, args []string, out confine.Outcome) error {
+func writeReport(path string, zone boundary.Zone, args []string, tools []evidence.Toolchain, out confine.Outcome) error {
 	if path == "" {
 		return nil
 	}
 	res := execResult{
 		Schema: "sallyport/exec/v1", Command: args, Zone: zone.String(), Isolation: out.Receipt.Level,
 		ExitCode: out.ExitCode, Limit: out.Limit, Denials: append([]evidence.Denial{}, out.Denials...), Receipt: out.Receipt,
+		Toolchains: append([]evidence.Toolchain{}, tools...),
 	}
 	b, err := json.MarshalIndent(res, "", "  ")
 	if err != nil {
@@ -268,7 +279,7 @@ func explainConfine(err error) *problem {
 	var weak *sandbox.NotIsolated
 	switch {
 	case strings.Contains(err.Error(), "run the payload") && errors.Is(err, syscall.ENOENT):
-		return &problem{Code: codeNoCommand, Exit: exitNotFound, What: err.Error(), Also: []string{"A zone sees the programs below /usr, Go, Node, and what is in the checkout."}}
+		return &problem{Code: codeNoCommand, Exit: exitNotFound, What: err.Error(), Also: []string{"A zone sees the programs below /usr, Go, Node, and what is in the checkout; with --image, those of the image in place of the host's."}}
 	case strings.Contains(err.Error(), "run the payload") && errors.Is(err, syscall.EACCES):
 		return &problem{Code: codeNoCommand, Exit: exitNotExecutable, What: err.Error()}
 	case errors.As(err, &secret):

@@ -12,16 +12,14 @@ import (
 
 	"github.com/sallyport/sallyport/internal/boundary"
 	"github.com/sallyport/sallyport/internal/confine"
+	"github.com/sallyport/sallyport/internal/evidence"
 	"github.com/sallyport/sallyport/internal/gateway"
 	"github.com/sallyport/sallyport/internal/pipeline"
+	"github.com/sallyport/sallyport/internal/toolchain"
 )
 
 // confineRequest is what exec asks for, but for the command itself.
-func (w *workshop) confineRequest(ctx context.Context, dir string, zone boundary.Zone) (confine.Request, error) {
-	tools, err := findTools(ctx, w.paths, dir)
-	if err != nil {
-		return confine.Request{}, err
-	}
+func (w *workshop) confineRequest(dir string, zone boundary.Zone, tools toolchain.Set) (confine.Request, error) {
 	scratch, err := w.paths.execDir("shown-")
 	if err != nil {
 		return confine.Request{}, err
@@ -43,6 +41,20 @@ func (p paths) execDir(prefix string) (string, error) {
 		return "", fmt.Errorf("make state directory: %w", err)
 	}
 	return dir, nil
+}
+
+// execTools finds the programs of a command: the host's, or those of an image,
+// whose directory it then gives.
+func (w *workshop) execTools(ctx context.Context, name, dir string) (toolchain.Set, string, error) {
+	img, err := w.openImage(ctx, name)
+	if err != nil {
+		return toolchain.Set{}, "", err
+	}
+	if img != nil {
+		return toolchain.Set{Path: img.Path, Tools: []evidence.Toolchain{img.Toolchain()}}, img.Root, nil
+	}
+	tools, err := findTools(ctx, w.paths, dir)
+	return tools, "", err
 }
 
 // road opens the gateway to a command of the fetch zone, for what the lockfiles

@@ -40,7 +40,8 @@ func learnFlags(cmd *cobra.Command, learn *bool, reason, until *string) {
 // that gives any package, to see what it asks for, and once with exceptions for
 // that and nothing more. They are written if it ends well both times. The zone
 // holds no credential, the checkout stays as it is.
-func (w *workshop) learnExec(ctx context.Context, f *execFlags, dir string, args []string) error {
+func (w *workshop) learnExec(ctx context.Context, c *command) error {
+	f, dir, have := c.flags, c.dir, c.excepted
 	terms, err := newTerms(f.reason, f.until, time.Now())
 	if err != nil {
 		return err
@@ -48,12 +49,8 @@ func (w *workshop) learnExec(ctx context.Context, f *execFlags, dir string, args
 	if f.zone != boundary.Fetch.String() || len(f.write) > 0 || f.report != "" {
 		return usagef("--learn is for the zone fetch, the only one with a gateway; it writes to no other directory and no report")
 	}
-	have, err := readAllow(dir)
-	if err != nil {
-		return err
-	}
-	c := command{flags: f, dir: dir, zone: boundary.Fetch, args: args, excepted: have, learn: true}
-	if err := w.rehearse(ctx, &c, "it fails whatever package it is given"); err != nil {
+	c.learn = true
+	if err := w.rehearse(ctx, c, "it fails whatever package it is given"); err != nil {
 		return err
 	}
 	set, err := w.allowSet(ctx, dir, have)
@@ -66,7 +63,7 @@ func (w *workshop) learnExec(ctx context.Context, f *execFlags, dir string, args
 	}
 	if len(added) > 0 {
 		c.learn, c.excepted = false, slices.Concat(have, added)
-		if err := w.rehearse(ctx, &c, "with these exceptions it still fails:\n"+entries(added)); err != nil {
+		if err := w.rehearse(ctx, c, "with these exceptions it still fails:\n"+entries(added)); err != nil {
 			return err
 		}
 	}

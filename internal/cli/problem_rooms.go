@@ -16,7 +16,7 @@ import (
 
 // explainRooms knows the errors of the other rooms.
 func explainRooms(err error) *problem {
-	for _, look := range []func(error) *problem{explainConfine, explainPipeline, explainGateway, explainSource, explainStore, explainLog, explainPolicy} {
+	for _, look := range []func(error) *problem{explainConfine, explainImage, explainPipeline, explainGateway, explainSource, explainStore, explainLog, explainPolicy} {
 		if p := look(err); p != nil {
 			return p
 		}

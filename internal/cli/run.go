@@ -18,6 +18,7 @@ type runFlags struct {
 	require string
 	noCache bool
 	noHoney bool
+	image   string
 	out     string
 	learn   bool
 	reason  string
@@ -54,6 +55,7 @@ func (a *app) runCommand() *cobra.Command {
 	fs.BoolVar(&f.noCache, "no-cache", false, "run every stage, also those with nothing changed")
 	honeyFlag(cmd, &f.noHoney)
 	learnFlags(cmd, &f.learn, &f.reason, &f.until)
+	imageFlag(cmd, &f.image)
 	fs.StringVar(&f.out, "out", "", "directory for the artifacts, their bundles and the trusted root")
 	return cmd
 }
@@ -74,7 +76,11 @@ func (a *app) runRun(ctx context.Context, f *runFlags, src string) error {
 	if err != nil {
 		return err
 	}
-	req := conductor.Request{Source: src, Ref: f.ref, Require: f.require, Without: f.without, NoCache: f.noCache, NoHoney: f.noHoney}
+	img, err := w.openImage(ctx, f.image)
+	if err != nil {
+		return err
+	}
+	req := conductor.Request{Source: src, Ref: f.ref, Require: f.require, Without: f.without, NoCache: f.noCache, NoHoney: f.noHoney, Image: img}
 	if f.learn {
 		return w.learnRun(ctx, lead, req, f)
 	}

@@ -61,12 +61,14 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("no condition %q", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"json":      cmdJSON,
-			"status":    cmdStatus,
-			"tamper":    cmdTamper,
-			"replace":   cmdReplace,
-			"samefield": cmdSameField,
-			"replay":    cmdReplay,
+			"json":       cmdJSON,
+			"makeimage":  cmdMakeImage,
+			"serveimage": cmdServeImage,
+			"status":     cmdStatus,
+			"tamper":     cmdTamper,
+			"replace":    cmdReplace,
+			"samefield":  cmdSameField,
+			"replay":     cmdReplay,
 		},
 	})
 }

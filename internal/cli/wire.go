@@ -26,6 +26,7 @@ type paths struct {
 	release string // OCI image layouts of what was promoted
 	exec    string // what exec moved away
 	root    string // what a stranger needs to check our bundles
+	images  string // unpacked images
 	cache   string // facts about toolchains that can be found again
 }
 
@@ -35,7 +36,7 @@ func (a *app) paths() (paths, error) {
 		return paths{}, err
 	}
 	in := func(name string) string { return filepath.Join(state, name) }
-	return paths{state, in("store"), in("gateway"), in("ledger"), in("runs"), in("keys"), in("release"), in("exec"), in("trusted_root.json"), in("cache")}, nil
+	return paths{state, in("store"), in("gateway"), in("ledger"), in("runs"), in("keys"), in("release"), in("exec"), in("trusted_root.json"), in("images"), in("cache")}, nil
 }
 
 // makeState makes the state directory, which nobody else may enter.

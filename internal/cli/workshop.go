@@ -45,8 +45,11 @@ func (a *app) open(ctx context.Context) (*workshop, error) {
 	return w, nil
 }
 
-// openGateway opens the only road out. It contacts nobody yet.
+// openGateway opens the only road out, once. It contacts nobody yet.
 func (w *workshop) openGateway(ctx context.Context) error {
+	if w.gateway != nil {
+		return nil
+	}
 	upstreams, err := gateway.Discover(ctx)
 	if err != nil {
 		return err

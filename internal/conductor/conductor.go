@@ -31,6 +31,7 @@ import (
 	"github.com/sallyport/sallyport/internal/evidence"
 	"github.com/sallyport/sallyport/internal/gate"
 	"github.com/sallyport/sallyport/internal/gateway"
+	"github.com/sallyport/sallyport/internal/image"
 	"github.com/sallyport/sallyport/internal/ledger"
 	"github.com/sallyport/sallyport/internal/sandbox"
 	"github.com/sallyport/sallyport/internal/store"
@@ -64,12 +65,13 @@ type Conductor struct {
 
 // Request is one run.
 type Request struct {
-	Source  string   // directory, git+URL[@REF], or package URL; empty: "."
-	Ref     string   // branch, tag or commit
-	Require string   // lowest isolation level; empty: full
-	Without []string // stages to leave out
-	NoCache bool     // run every stage, whatever is remembered
-	NoHoney bool     // zones hold no honey credentials
+	Source  string       // directory, git+URL[@REF], or package URL; empty: "."
+	Ref     string       // branch, tag or commit
+	Require string       // lowest isolation level; empty: full
+	Without []string     // stages to leave out
+	NoCache bool         // run every stage, whatever is remembered
+	NoHoney bool         // zones hold no honey credentials
+	Image   *image.Image // whose programs the zones see; nil: the host's
 	Limits  sandbox.Limits
 	// Learn answers whatever the fetch stages ask for, to find out which exceptions
 	// the project would need. Nothing of such a run is released.

@@ -68,12 +68,20 @@ func (r *run) makePlan(ctx context.Context, scratch string) (*plan, error) {
 		return nil, err
 	}
 	var err error
-	needs := toolchain.Needs{Go: len(p.pipeline.Gateway.Go) > 0, Node: len(p.pipeline.Gateway.Npm) > 0}
-	if r.tools, err = toolchain.Find(ctx, needs, r.Cache); err != nil {
+	if r.tools, err = r.findTools(ctx, p.pipeline.Gateway); err != nil {
 		return nil, err
 	}
 	r.rec.update(func(e *evidence.Run) { e.Toolchains = r.tools.Tools })
 	return p, r.planGateway(ctx, scratch)
+}
+
+// findTools finds what the project needs on the host, or takes what the image
+// has. Then nothing of the host's is shown.
+func (r *run) findTools(ctx context.Context, g pipeline.Gateway) (toolchain.Set, error) {
+	if i := r.req.Image; i != nil {
+		return toolchain.Set{Path: i.Path, Tools: []evidence.Toolchain{i.Toolchain()}}, nil
+	}
+	return toolchain.Find(ctx, toolchain.Needs{Go: len(g.Go) > 0, Node: len(g.Npm) > 0}, r.Cache)
 }
 
 // takeSource brings the source into the store.
@@ -201,6 +209,9 @@ func (r *run) parameters(p *plan) []evidence.Parameter {
 	out = add(out, "policy", r.Policy.Ref().Name)
 	out = add(out, "require", r.req.Require)
 	out = add(out, "without", strings.Join(r.req.Without, ","))
+	if r.req.Image != nil {
+		out = add(out, "image", r.req.Image.Ref.PURL())
+	}
 	if r.req.NoCache {
 		out = add(out, "no-cache", "true")
 	}
@@ -210,13 +221,13 @@ func (r *run) parameters(p *plan) []evidence.Parameter {
 	if r.req.Learn {
 		out = add(out, "learn", "true")
 	}
-	n := 0
+	var exceptions []string
 	for _, a := range p.excepted {
 		if a.InForce(r.now()) {
-			n++
-			out = add(out, fmt.Sprintf("exception.%d", n), a.Terms())
+			exceptions = append(exceptions, a.Terms())
 		}
 	}
+	out = add(out, "exceptions", strings.Join(exceptions, "; "))
 	return out
 }
 
@@ -256,8 +267,11 @@ func inherit(from []string, gone pipeline.Stage) []string {
 func (r *run) checkBoundary() error {
 	g := r.plan.pipeline.Graph(TrustDomain)
 	crossings := boundary.Check(g)
-	r.log(ledger.Entry{Type: ledger.Plan, Subjects: []digest.Digest{r.plan.tree}, Data: r.plan.pipeline.Digest(), Facts: map[string]string{
-		"project": r.plan.pipeline.Name, "crossings": fmt.Sprint(len(crossings)), "isolation": r.rec.run.Isolation.Level}})
+	facts := map[string]string{"project": r.plan.pipeline.Name, "crossings": fmt.Sprint(len(crossings)), "isolation": r.rec.run.Isolation.Level}
+	if r.req.Image != nil {
+		facts["image"] = r.req.Image.Manifest.String()
+	}
+	r.log(ledger.Entry{Type: ledger.Plan, Subjects: []digest.Digest{r.plan.tree}, Data: r.plan.pipeline.Digest(), Facts: facts})
 	if len(crossings) > 0 {
 		return &crossed{crossings}
 	}

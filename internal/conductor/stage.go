@@ -345,6 +345,9 @@ func (r *run) spec(j *job, id string, ws store.Workspace, road *gateway.Session)
 		Hostname: j.variant.Hostname, UID: j.variant.UID, Listen: listen,
 		Limits: r.limits(j), Forbidden: forbidden(os.Environ()),
 	}
+	if r.req.Image != nil {
+		spec.Image = r.req.Image.Root
+	}
 	for _, d := range j.seen() {
 		spec.Overlay.Lower = append(spec.Overlay.Lower, r.Store.TreePath(d))
 	}

@@ -53,6 +53,7 @@ type Request struct {
 	Names   []string             // variables of Host that are let through beyond the usual
 	Base    []string             // environment of the toolchains
 	Tools   []sandbox.Mount      // the toolchains
+	Image   string               // directory of an image in place of the host's programs; empty: the host's
 	Road    Road                 // nil: no network at all
 	Allowed []boundary.Allowance // exceptions of the project, to say of a refusal that one has run out
 	Honey   bool                 // the zone holds honey credentials, and what takes one out is noticed
@@ -145,7 +146,7 @@ func (r *Request) spec(g *guard) (sandbox.Spec, error) {
 	}
 	return sandbox.Spec{
 		Zone: r.Zone, Identity: identity(r.Zone), Require: r.Require,
-		Args: r.Args, Env: env, Dir: inside(r.Dir),
+		Args: r.Args, Env: env, Dir: inside(r.Dir), Image: r.Image,
 		Mounts: mounts, Listen: listen, NoLoopback: false,
 		Limits: r.Limits, Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr,
 		Forbidden: forbidden(r.Host),

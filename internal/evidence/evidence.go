@@ -182,12 +182,14 @@ type Material struct {
 	Cached  bool          `json:"cached,omitempty"` // came from the gateway's store
 }
 
-// Toolchain is a set of host programs that a zone was shown.
+// Toolchain is a set of programs that a zone was shown: the host's, or an
+// image's.
 type Toolchain struct {
-	Name    string        `json:"name"` // go, node, gcc, base
+	Name    string        `json:"name"` // go, node, gcc, base, image
 	Version string        `json:"version"`
 	Path    string        `json:"path"`
-	Digest  digest.Digest `json:"digest"`
+	URI     string        `json:"uri,omitempty"` // package URL of an image, by the digest that was asked for
+	Digest  digest.Digest `json:"digest"`        // of an image: its manifest's
 }
 
 // Artifact is a candidate for release.

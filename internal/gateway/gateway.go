@@ -14,7 +14,8 @@
 // a build sees exactly the pinned bytes, that nothing else came in, and that no
 // credential of an upstream ever enters a zone, a record or an error.
 //
-// One room for each protocol stands below: golang and npm; they share vault
+// One room for each protocol stands below: golang, npm and, for the images that
+// zones are made of, oci; they share vault
 // (bytes that were verified), upstream (the way to registries), intake (files of
 // projects), record (the book of a session) and fault (errors with codes).
 package gateway
@@ -29,6 +30,7 @@ import (
 	"github.com/sallyport/sallyport/internal/gateway/fault"
 	"github.com/sallyport/sallyport/internal/gateway/golang"
 	"github.com/sallyport/sallyport/internal/gateway/npm"
+	"github.com/sallyport/sallyport/internal/gateway/oci"
 	"github.com/sallyport/sallyport/internal/gateway/screen"
 	"github.com/sallyport/sallyport/internal/gateway/upstream"
 	"github.com/sallyport/sallyport/internal/gateway/vault"
@@ -171,6 +173,12 @@ func (g *Gateway) npmService(ctx context.Context) (*npm.Service, error) {
 	}
 	g.npm = npm.NewService(g.ctx, conf, g.client, g.vault, feed)
 	return g.npm, nil
+}
+
+// Image gives a repository of a registry, as the command line names it. It
+// contacts nobody yet.
+func (g *Gateway) Image(host, name string) (*oci.Repository, error) {
+	return oci.New(g.client, g.vault, host, name)
 }
 
 // Source fetches a published package, verifies it and unpacks it into dst, an

@@ -33,7 +33,7 @@ const (
 // Parameters are the external parameters that a run can have. A verifier
 // refuses provenance with any other.
 func Parameters() []string {
-	return []string{"source", "ref", "policy", "require", "without", "no-cache", "no-honey"}
+	return []string{"source", "ref", "policy", "require", "without", "image", "exceptions", "no-cache", "no-honey"}
 }
 
 // Complete is the internal parameter that says that resolvedDependencies lists
@@ -157,8 +157,12 @@ func dependencies(r *evidence.Run) []*statementv1.ResourceDescriptor {
 			notes[Component] = std
 		}
 		rd := &statementv1.ResourceDescriptor{Name: "toolchain", Uri: genericPURL(t.Name, t.Version), Annotations: annotations(notes)}
+		alg := algManifest
+		if t.URI != "" { // an image: its digest is that of its manifest's bytes
+			rd.Uri, alg = valid(t.URI), "sha256"
+		}
 		if !t.Digest.IsZero() {
-			rd.Digest = map[string]string{algManifest: t.Digest.Hex()}
+			rd.Digest = map[string]string{alg: t.Digest.Hex()}
 		}
 		out = append(out, rd)
 	}

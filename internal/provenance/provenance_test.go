@@ -193,6 +193,27 @@ func TestProvenanceIsComplete(t *testing.T) {
 	}
 }
 
+// An image is named by its package URL, and by the SHA-256 of its manifest.
+func TestImageIsADependency(t *testing.T) {
+	r := goodRun(t)
+	d := digest.OfString("manifest")
+	const uri = "pkg:oci/img@sha256%3A01"
+	r.Toolchains = []evidence.Toolchain{{Name: "image", Version: "linux/amd64", Path: "/", URI: uri, Digest: d}}
+	r.Parameters = append(r.Parameters, evidence.Parameter{Name: "image", Value: uri})
+	s, err := Build(r, r.Artifacts[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := parse(t, s).GetBuildDefinition().GetResolvedDependencies()
+	last := all[len(all)-1]
+	if last.GetUri() != uri || last.GetDigest()["sha256"] != d.Hex() || len(last.GetDigest()) != 1 {
+		t.Errorf("got %v", last)
+	}
+	if !slices.Contains(Parameters(), "image") {
+		t.Error("verifiers do not know the parameter")
+	}
+}
+
 func TestParametersAreAllNamed(t *testing.T) {
 	r := goodRun(t)
 	r.Without = []string{"test"}

@@ -77,6 +77,9 @@ type Spec struct {
 	Env  []string // the whole environment: nothing of the controller's is added
 	Dir  string   // working directory, inside
 
+	// Image is the host directory of an unpacked image, whose programs and /etc
+	// the zone sees in place of the host's; empty: the host's.
+	Image   string
 	Overlay Overlay // what Box holds
 	Mounts  []Mount // further things to see
 	// Masks are paths under Box that the payload may not change (.git and the

@@ -72,11 +72,23 @@ func (z *zone) showPrograms() error {
 	return nil
 }
 
+// showOwnPrograms leaves the zone without the host's programs where an image
+// brings its own.
+func (z *zone) showOwnPrograms() error {
+	if z.prepare.Image {
+		return nil
+	}
+	return z.showPrograms()
+}
+
 // show mounts a directory or a file of the host's root at the same place, or
 // makes the link that it is. What the host does not have is left out.
-func (z *zone) show(path string) error {
+func (z *zone) show(path string) error { return z.showFrom(z.host, path) }
+
+// showFrom is show, of another root than the host's.
+func (z *zone) showFrom(from int, path string) error {
 	var st unix.Stat_t
-	err := unix.Fstatat(z.host, path, &st, unix.AT_SYMLINK_NOFOLLOW)
+	err := unix.Fstatat(from, path, &st, unix.AT_SYMLINK_NOFOLLOW)
 	if err == unix.ENOENT || err == unix.ENOTDIR {
 		return nil
 	}
@@ -85,7 +97,7 @@ func (z *zone) show(path string) error {
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFLNK:
-		return z.link(path)
+		return z.link(from, path)
 	case unix.S_IFDIR:
 		err = directory(z.root, path, 0o755)
 	case unix.S_IFREG:
@@ -101,17 +113,17 @@ func (z *zone) show(path string) error {
 	if err != nil {
 		return err
 	}
-	fd, err := tree(z.host, path, readOnly)
+	fd, err := tree(from, path, readOnly)
 	if err != nil {
 		return err
 	}
 	return move(fd, z.root, path)
 }
 
-// link makes a link of the host's again. It leads to a place in the zone.
-func (z *zone) link(path string) error {
+// link makes a link of another root again. It leads to a place in the zone.
+func (z *zone) link(from int, path string) error {
 	var buf [unix.PathMax]byte
-	n, err := unix.Readlinkat(z.host, path, buf[:])
+	n, err := unix.Readlinkat(from, path, buf[:])
 	if err != nil {
 		return at("read link "+path, err)
 	}
@@ -145,6 +157,9 @@ func (z *zone) writeEtc() error {
 	if err := unix.Symlinkat("/proc/self/mounts", z.root, "etc/mtab"); err != nil {
 		return at("make link mtab", err)
 	}
+	if z.prepare.Image {
+		return nil // the rest is the image's
+	}
 	for _, name := range fromEtc {
 		if err := z.show("etc/" + name); err != nil {
 			return err
@@ -156,23 +171,31 @@ func (z *zone) writeEtc() error {
 // showJava shows the configuration directories that Debian's Java links to
 // from /usr: without them it does not start.
 func (z *zone) showJava() error {
-	dir, err := unix.Openat(z.host, "etc", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return eachName(z.host, "etc", func(name string) error {
+		if !strings.HasPrefix(name, "java-") {
+			return nil
+		}
+		return z.show("etc/" + name)
+	})
+}
+
+// eachName calls visit with each name in a directory; one that is not there, or
+// may not be read, has none.
+func eachName(from int, path string, visit func(name string) error) error {
+	dir, err := unix.Openat(from, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil // a host without /etc has no Java to show
+		return nil
 	}
 	defer unix.Close(dir)
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := unix.ReadDirent(dir, buf)
 		if err != nil || n <= 0 {
-			return at("read /etc", err)
+			return at("read "+path, err)
 		}
 		_, _, names := unix.ParseDirent(buf[:n], -1, nil)
 		for _, name := range names {
-			if !strings.HasPrefix(name, "java-") {
-				continue
-			}
-			if err := z.show("etc/" + name); err != nil {
+			if err := visit(name); err != nil {
 				return err
 			}
 		}

@@ -94,7 +94,7 @@ func (z *zone) preparation() []step {
 		{"open the host's root", z.openHost},
 	}, room, []step{
 		{"make the root", z.makeRoot},
-		{"show the host's programs", z.showPrograms},
+		{"show the host's programs", z.showOwnPrograms},
 		{"write /etc", z.writeEtc},
 		{"make /dev", z.makeDev},
 	}, proc, []step{
@@ -113,6 +113,7 @@ func (b *box) makeZone(extra ...step) error {
 	if err := z.all(slices.Concat([]step{
 		{"name the host", func() error { return unix.Sethostname([]byte(b.Hostname)) }},
 		{"size the writable places", func() error { return z.resizeScratch(b.Disk) }},
+		{"show the image", b.showImage},
 		{"put files into the home directory", b.furnish},
 		{"mount the box", b.mountBox},
 		{"mount what the stage may see", b.mountAll},

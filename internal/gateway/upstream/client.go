@@ -106,6 +106,7 @@ type Sink interface {
 type Request struct {
 	Site   Site
 	Path   string // escaped, below the site
+	Query  url.Values
 	Accept string // media type; empty: any
 	Limit  int64  // bytes; more is an error. Zero is not allowed.
 	Plain  bool   // bytes as stored: no transport compression, so that it can be resumed
@@ -118,6 +119,7 @@ func (c *Client) Download(ctx context.Context, r Request, to Sink) error {
 	if err != nil {
 		return err
 	}
+	u.RawQuery = r.Query.Encode()
 	if r.Limit <= 0 {
 		return fault.New(fault.Limit, "a download without a limit")
 	}
@@ -216,13 +218,24 @@ func (a *attempt) status(resp *http.Response) error {
 	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone:
 		return fault.New(fault.NotFound, fmt.Sprintf("upstream does not have %s (%d)", a.u, resp.StatusCode))
 	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
-		return fault.New(fault.Credential, fmt.Sprintf("upstream refuses %s (%d)", a.u, resp.StatusCode)).
+		e := fault.New(fault.Credential, fmt.Sprintf("upstream refuses %s (%d)", a.u, resp.StatusCode)).
 			Mend("check the credential for " + a.u.Host + " in your .npmrc or .netrc")
+		if c := resp.Header.Get("WWW-Authenticate"); c != "" && resp.StatusCode == http.StatusUnauthorized {
+			e.Err = Challenge(c)
+		}
+		return e
 	case resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusRequestTimeout:
 		return &again{fmt.Errorf("status %d", resp.StatusCode)}
 	}
 	return fault.New(fault.UpstreamDown, fmt.Sprintf("upstream answers %s with status %d", a.u, resp.StatusCode))
 }
+
+// Challenge is what an upstream that refuses a request wants instead, as in the
+// header WWW-Authenticate.
+type Challenge string
+
+// Error repeats it.
+func (c Challenge) Error() string { return "it asks for: " + fault.Clean(string(c)) }
 
 func (a *attempt) restart(why error) error {
 	a.have, a.etag = 0, ""

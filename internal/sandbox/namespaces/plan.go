@@ -89,7 +89,7 @@ func (s *Sandbox) newPlan(spec sandbox.Spec) (*plan, error) {
 	}
 	p.setup = wire.Setup{
 		Hostname: spec.Hostname, NoLoopback: spec.NoLoopback, Listen: spec.Listen, Metadata: spec.Metadata, Box: boxOf(spec), Disk: p.limits.Disk,
-		Base: wire.Source{FD: -1},
+		Base: wire.Source{FD: -1}, Image: wire.Source{FD: -1},
 	}
 	if spec.Hostname == "" {
 		p.setup.Hostname = "sallyport"
@@ -128,8 +128,8 @@ func check(spec sandbox.Spec) error {
 		return fmt.Errorf("overlay at %q: it wants a new directory of the root", spec.Overlay.At)
 	case len(spec.Hostname) > 64:
 		return fmt.Errorf("hostname of %d bytes: at most 64", len(spec.Hostname))
-	case len(spec.Overlay.Lower)+len(spec.Mounts)+1+containerFDs > maxFDs:
-		return fmt.Errorf("%d layers and mounts: at most %d", len(spec.Overlay.Lower)+len(spec.Mounts), maxFDs-1-containerFDs)
+	case len(spec.Overlay.Lower)+len(spec.Mounts)+2+containerFDs > maxFDs:
+		return fmt.Errorf("%d layers and mounts: at most %d", len(spec.Overlay.Lower)+len(spec.Mounts), maxFDs-2-containerFDs)
 	}
 	for _, f := range spec.Files {
 		if !filepath.IsLocal(f.Path) || path.Clean(f.Path) != f.Path || len(f.Text) > sandbox.MaxFile {
@@ -152,6 +152,13 @@ func check(spec sandbox.Spec) error {
 // planTrees opens the layers, the mounts and the upper directory, in the order
 // of the Spec.
 func (s *Sandbox) planTrees(p *plan) error {
+	if p.spec.Image != "" {
+		src, err := s.open(p, p.spec.Image, tree{exec: true})
+		if err != nil {
+			return fmt.Errorf("image: %w", err)
+		}
+		p.setup.Image = src
+	}
 	for _, dir := range p.spec.Overlay.Lower {
 		src, err := s.open(p, dir, tree{})
 		if err != nil {
@@ -257,7 +264,7 @@ func (s *Sandbox) planMount(p *plan, m sandbox.Mount) error {
 			return fmt.Errorf("%s is the zone's own", fixed)
 		}
 	}
-	if shown(m) {
+	if p.spec.Image == "" && shown(m) {
 		return nil
 	}
 	w := wire.Mount{From: wire.Source{FD: -1}, Inside: m.Inside, Writable: m.Writable, Exec: m.Exec}

@@ -35,7 +35,7 @@ func (s *Sandbox) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Process
 		return nil, err
 	}
 	defer p.close()
-	z, err := s.take(p.user)
+	z, err := s.take(p.user, p.spec.Image != "")
 	if s.options.Prepare {
 		// Later, since the payload of this one has to start first.
 		defer time.AfterFunc(refillDelay, s.prepareNext)

@@ -18,6 +18,7 @@ import (
 type zone struct {
 	sandbox *Sandbox
 	user    zoneUser
+	image   bool // it is to show an image's programs, not the host's
 	control conn // to PID 1
 	payload conn // to the payload's process
 	process *os.Process
@@ -40,7 +41,7 @@ func (s *Sandbox) prepareNext() {
 	next := make(chan *zone, 1)
 	s.prepared = next
 	go func() {
-		z, err := s.newZone(zoneUser{insideID, s.ids.uid, s.ids.gid})
+		z, err := s.newZone(zoneUser{insideID, s.ids.uid, s.ids.gid}, false)
 		if err != nil {
 			z = nil // a start will meet the same error and tell it
 		}
@@ -49,9 +50,9 @@ func (s *Sandbox) prepareNext() {
 }
 
 // take gives a zone for that user: the prepared one, where it fits and is
-// alive, or a new one.
-func (s *Sandbox) take(user zoneUser) (*zone, error) {
-	if user == (zoneUser{insideID, s.ids.uid, s.ids.gid}) {
+// alive, or a new one. The prepared one shows the host's programs.
+func (s *Sandbox) take(user zoneUser, image bool) (*zone, error) {
+	if !image && user == (zoneUser{insideID, s.ids.uid, s.ids.gid}) {
 		s.mu.Lock()
 		next := s.prepared
 		s.prepared = nil
@@ -62,12 +63,12 @@ func (s *Sandbox) take(user zoneUser) (*zone, error) {
 			}
 		}
 	}
-	return s.newZone(user)
+	return s.newZone(user, image)
 }
 
 // newZone makes a zone up to where the stage has to be known.
-func (s *Sandbox) newZone(user zoneUser) (*zone, error) {
-	z := &zone{sandbox: s, user: user, gone: make(chan struct{})}
+func (s *Sandbox) newZone(user zoneUser, image bool) (*zone, error) {
+	z := &zone{sandbox: s, user: user, image: image, gone: make(chan struct{})}
 	if err := z.spawn(); err != nil {
 		if z.process != nil {
 			z.discard()
@@ -154,7 +155,7 @@ func (z *zone) prepare() error {
 	s := z.sandbox
 	err := z.control.send(wire.KindPrepare, &wire.Prepare{
 		UID: z.user.inside, KeepHost: !s.ids.root, Without: s.options.WithoutUnsafe, FailStep: s.options.FailStepUnsafe,
-		Container: s.options.Container != nil,
+		Container: s.options.Container != nil, Image: z.image,
 	})
 	if err != nil {
 		return err

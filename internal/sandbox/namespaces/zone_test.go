@@ -333,7 +333,7 @@ func TestZoneEndsWithItsLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.close()
-	z, err := s.take(p.user)
+	z, err := s.take(p.user, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ type Prepare struct {
 	// Container says that an OCI runtime makes the payload's view, inside the
 	// zone, out of the root that PID 1 puts together.
 	Container bool
+	Image     bool // the zone's programs come with Setup.Image: show none of the host's
 }
 
 func (m *Prepare) fields(c *coder) {
@@ -35,6 +36,7 @@ func (m *Prepare) fields(c *coder) {
 	list(c, &m.Without, c.string)
 	c.int(&m.FailStep)
 	c.bool(&m.Container)
+	c.bool(&m.Image)
 }
 
 // Source is a tree of the host: a detached mount that came with the frame, or
@@ -94,6 +96,7 @@ type Setup struct {
 	Metadata   bool // a socket at the clouds' metadata address, the last of the sockets
 	Files      []File
 
+	Image Source // the root of an image, whose programs the zone sees
 	Box   string
 	Lower []Source
 	Base  Source // holds Upper and Work, which overlayfs wants on one mount
@@ -113,6 +116,7 @@ func (m *Setup) fields(c *coder) {
 	list(c, &m.Listen, c.int)
 	c.bool(&m.Metadata)
 	list(c, &m.Files, func(f *File) { f.fields(c) })
+	m.Image.fields(c)
 	c.string(&m.Box)
 	list(c, &m.Lower, func(s *Source) { s.fields(c) })
 	m.Base.fields(c)

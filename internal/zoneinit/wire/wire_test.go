@@ -9,9 +9,9 @@ import (
 // messages are one of each kind, every field set.
 func messages() map[string]Message {
 	return map[string]Message{
-		"prepare": &Prepare{UID: 1000, KeepHost: true, Without: []string{Landlock, ""}, FailStep: 3, Container: true},
+		"prepare": &Prepare{UID: 1000, KeepHost: true, Without: []string{Landlock, ""}, FailStep: 3, Container: true, Image: true},
 		"setup": &Setup{
-			Hostname: "h", NoLoopback: true, Listen: []int{1, 65535}, Box: "/box",
+			Hostname: "h", NoLoopback: true, Listen: []int{1, 65535}, Image: Source{FD: 4}, Box: "/box",
 			Metadata: true, Files: []File{{".npmrc", "x"}, {"a/b", ""}},
 			Lower: []Source{{FD: 0}, {FD: -1, Path: "/a"}}, Base: Source{FD: 2}, Upper: "u", Work: "w",
 			Mounts: []Mount{{From: Source{FD: 1}, Inside: "/m", Writable: true, Exec: true, File: true}, {Inside: "/n"}},
