@@ -211,7 +211,7 @@ func worse(a, b Kind) Kind {
 func Run(ctx context.Context, c *Case, o Options, s Subject) ([]Result, error) {
 	began := time.Now()
 	if missing := c.missing(); missing != "" {
-		return c.notRun("needs " + missing), nil
+		return c.NotRun("needs " + missing), nil
 	}
 	control, err := c.replay(ctx, o, Plain{})
 	if err != nil {
@@ -234,7 +234,8 @@ func Run(ctx context.Context, c *Case, o Options, s Subject) ([]Result, error) {
 	return out, nil
 }
 
-func (c *Case) notRun(why string) []Result {
+// NotRun are the results of a case that could not be replayed.
+func (c *Case) NotRun(why string) []Result {
 	var out []Result
 	for _, a := range c.Attacks {
 		out = append(out, Result{ID: a.ID, Technique: a.Technique, Title: a.Title, Tongue: c.Tongue, Story: a.Story, Bounds: a.Bounds,

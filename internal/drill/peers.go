@@ -39,10 +39,15 @@ func bwrap(w *World, command string) []string {
 	return append(args, "--clearenv", "--setenv", "PATH", w.o.Path, "--setenv", "HOME", "/root", "--chdir", w.Src, "/bin/sh", "-c", command)
 }
 
-// nsjail is in its mode for one command, with the host's root read-only.
+// nsjail is in its mode for one command, with the host's root read-only. Its own
+// limits are left out, since they are for smaller things than a build; a limit of
+// "hard" would not do, for it makes of an unlimited file size one at which every
+// write fails, and whatever cannot write looks as if it had been stopped.
 func nsjail(w *World, command string) []string {
-	args := []string{"nsjail", "-Mo", "-Q", "--chroot", "/", "--time_limit", "0", "--rlimit_as", "hard", "--rlimit_fsize", "hard", "--rlimit_nofile", "hard", "--rlimit_nproc", "hard",
-		"-T", "/tmp", "-T", "/root", "--cwd", w.Src, "-E", "PATH=" + w.o.Path, "-E", "HOME=/root"}
+	args := []string{"nsjail", "-Mo", "-Q", "--chroot", "/", "--time_limit", "0", "--disable_rlimits", "--cwd", w.Src, "-E", "PATH=" + w.o.Path, "-E", "HOME=/root"}
+	for _, d := range []string{"/tmp", "/root", "/home"} {
+		args = append(args, "-m", "none:"+d+":tmpfs:size=1073741824")
+	}
 	for _, d := range w.shared() {
 		args = append(args, "-B", d)
 	}

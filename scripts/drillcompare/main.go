@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sallyport/sallyport/internal/drill"
 )
@@ -26,6 +27,10 @@ const (
 	begin = "<!-- made by make drill-compare -->\n"
 	end   = "<!-- end -->\n"
 )
+
+// stepTime bounds one command of a world. A whole build of a peer is one, on a
+// machine that may have other work.
+const stepTime = 3 * time.Minute
 
 func main() {
 	binary := flag.String("sallyport", "bin/sallyport", "the program to drill")
@@ -81,17 +86,22 @@ func run(ctx context.Context, r request) (int, error) {
 	for _, s := range r.sandboxes {
 		subjects = append(subjects, drill.Boundary{Binary: []string{binary}, Sandbox: s, Require: "reduced", State: filepath.Join(dir, "state-"+filepath.Base(s))})
 	}
-	t := table{names: nil, rows: map[string][]drill.Outcome{}}
+	t := table{rows: map[string][]drill.Outcome{}}
 	opts := drill.NewOptions(ctx, dir, binary, "drill", "neighbour")
+	opts.Timeout = stepTime
 	for _, s := range subjects {
-		results, err := all(ctx, cases, opts, s)
+		results, err := all(ctx, cases, opts, s, os.Stderr)
 		if err != nil {
 			return 0, fmt.Errorf("%s: %w", s.Name(), err)
 		}
 		t.add(s.Name(), results)
 		fmt.Fprintf(os.Stderr, "%-14s %s\n", s.Name(), summary(drill.Summarize(results).Techniques))
+		// After each, since all of it takes long: what ends halfway has shown something.
+		if err := t.write(page); err != nil {
+			return 0, err
+		}
 	}
-	return 0, t.write()
+	return 0, nil
 }
 
 // peersHere are what is compared with: nothing at all first. The function ends
@@ -109,7 +119,11 @@ func peersHere(ctx context.Context, dir, wanted string) (subjects []drill.Subjec
 	}
 	b, err := drill.StartBuildKit(ctx, filepath.Join(dir, "buildkit"))
 	if err != nil {
-		return nil, nil, fmt.Errorf("start buildkit: %w", err)
+		if wanted != "" {
+			return nil, nil, fmt.Errorf("start buildkit: %w", err)
+		}
+		fmt.Fprintln(os.Stderr, "drillcompare: no column for buildkit:", err)
+		return subjects, func() {}, nil
 	}
 	return append(subjects, b), func() {
 		if err := b.Close(); err != nil {
@@ -118,12 +132,22 @@ func peersHere(ctx context.Context, dir, wanted string) (subjects []drill.Subjec
 	}, nil
 }
 
-func all(ctx context.Context, cases []drill.Case, o drill.Options, s drill.Subject) ([]drill.Result, error) {
+// all replays every case against a subject. One that cannot be replayed is
+// not-run, and does not take the others with it; log says why of each.
+func all(ctx context.Context, cases []drill.Case, o drill.Options, s drill.Subject, log io.Writer) ([]drill.Result, error) {
 	var out []drill.Result
 	for i := range cases {
 		rs, err := drill.Run(ctx, &cases[i], o, s)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		if err != nil {
-			return nil, err
+			rs = cases[i].NotRun(err.Error())
+		}
+		for _, r := range rs {
+			if r.Outcome == drill.NotRun {
+				fmt.Fprintf(log, "%-14s %s not run: %s\n", s.Name(), r.ID, r.Why)
+			}
 		}
 		out = append(out, rs...)
 	}
@@ -154,7 +178,7 @@ func summary(c drill.Count) string {
 	return fmt.Sprintf("%d techniques: %d stopped, %d bounded, %d effect, %d leaked, %d not-run", c.All, c.Stopped, c.Bounded, c.Effect, c.Leaked, c.NotRun)
 }
 
-func (t *table) write() error {
+func (t *table) write(page string) error {
 	old, err := os.ReadFile(page)
 	if err != nil {
 		return err
