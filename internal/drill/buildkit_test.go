@@ -39,7 +39,7 @@ func TestDockerfile(t *testing.T) {
 	}
 	const mount = "RUN --mount=type=cache,id=w1,from=cache,target=/w1/cache "
 	want := []string{
-		"FROM host AS step\nENV HOME=/root PATH=/usr/bin:/bin\n",
+		"FROM host AS step\nENV HOME=/root PATH=/usr/bin:/bin npm_config_nodedir=/usr npm_config_fetch_retries=0\n",
 		"COPY --from=src . /w1/src\n", "COPY --from=tools . /w1/tools\n", "COPY --from=runner . /w1/runner\n",
 		"WORKDIR /w1/src\n" + mount + `["/bin/sh","-c","echo \"seen\""]` + "\n" + mount + `["/bin/sh","-c","make\nmake install"]` + "\n" + mount,
 		"cp -a '/w1/cache' /got/cache; cp -RL 'dist/app' /got/out/; exit 0\"]\nFROM scratch\nCOPY --from=step /got /\n",
@@ -106,8 +106,9 @@ func TestBuildKitPlays(t *testing.T) {
 	if !HasBuildKit() {
 		t.Skip("not run: needs root, and buildkitd, buildctl, runc and tar in PATH")
 	}
-	dir := t.TempDir()
-	b, err := StartBuildKit(t.Context(), filepath.Join(dir, "daemon"))
+	dir, o := t.TempDir(), options(t)
+	o.Timeout = 3 * time.Minute
+	b, err := StartBuildKit(t.Context(), filepath.Join(dir, "daemon"), o.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,8 +123,6 @@ func TestBuildKitPlays(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]Outcome{"R22.cache": Leaked, "R23.exec": Stopped, "R31.python": Stopped}
-	o := options(t)
-	o.Timeout = 3 * time.Minute
 	for i := range cases {
 		rs, err := Run(t.Context(), &cases[i], o, b)
 		if err != nil {

@@ -24,6 +24,11 @@ func (b breaks) Play(ctx context.Context, w *drill.World, a *drill.Act) error {
 	return b.Plain.Play(ctx, w, a)
 }
 
+// after is a peer that comes after one that failed.
+type after struct{ drill.Plain }
+
+func (after) Name() string { return "after" }
+
 // A case that a peer cannot play is not-run, and the others count all the same.
 func TestOneFailureLosesNothing(t *testing.T) {
 	cases, err := drill.Choose([]string{"R34", "R22.cache"})
@@ -31,23 +36,39 @@ func TestOneFailureLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log strings.Builder
-	results, err := all(t.Context(), cases, drill.Options{Dir: t.TempDir(), Path: os.Getenv("PATH")}, breaks{}, &log)
+	compare := func(ctx context.Context) (*comparison, error) {
+		c := comparison{cases: cases, subjects: []drill.Subject{drill.Plain{}, breaks{}, after{}}, results: make([][][]drill.Result, len(cases)), log: &log}
+		return &c, c.run(ctx, drill.Options{Dir: t.TempDir(), Path: os.Getenv("PATH")}, 2)
+	}
+	c, err := compare(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := map[string]drill.Outcome{}
-	for _, r := range results {
-		got[r.ID] = r.Outcome
+	tb := c.table()
+	if got, want := tb.rows["R34"], []drill.Outcome{drill.Bounded, drill.NotRun, drill.Bounded}; !slices.Equal(got, want) {
+		t.Errorf("R34: %v, want %v", got, want)
 	}
-	if got["R34"] != drill.NotRun || got["R22.cache"] != drill.Leaked {
-		t.Errorf("outcomes: %v", got)
+	if got, want := tb.rows["R22"], []drill.Outcome{drill.Leaked, drill.Leaked, drill.Leaked}; !slices.Equal(got, want) {
+		t.Errorf("R22: %v, want %v", got, want)
 	}
-	if !strings.Contains(log.String(), "R34 not run") || !strings.Contains(log.String(), "the daemon is gone") {
+	if !strings.Contains(log.String(), "breaks: R34 not run: ") || !strings.Contains(log.String(), "the daemon is gone") {
 		t.Errorf("log: %q", log.String())
+	}
+	// Nor does a case whose own preparation fails.
+	cases[0].Prepare = func(context.Context, *drill.World) error { return errors.New("no room") }
+	if c, err = compare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rows := c.table().rows
+	if first := rows[cases[0].Attacks[0].Technique]; slices.ContainsFunc(first, func(o drill.Outcome) bool { return o != drill.NotRun }) {
+		t.Errorf("%s was not prepared: %v", cases[0].Name, first)
+	}
+	if last := rows[cases[1].Attacks[0].Technique]; last[0] == drill.NotRun {
+		t.Errorf("%s: %v", cases[1].Name, last)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := all(ctx, cases, drill.Options{Dir: t.TempDir()}, breaks{}, &log); !errors.Is(err, context.Canceled) {
+	if _, err := compare(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("ended by its user: %v", err)
 	}
 }
