@@ -89,7 +89,8 @@ func (r *Request) mounts(g *guard) ([]sandbox.Mount, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, sandbox.Mount{Host: standIn, Inside: inside(filepath.Join(r.Dir, name))})
+		// A copy: the state directory's place is nothing that a zone should know.
+		out = append(out, sandbox.Mount{Host: standIn, Inside: inside(filepath.Join(r.Dir, name)), Copy: true})
 	}
 	for _, name := range g.hideDirs {
 		if !slices.Contains(r.Show, name) {

@@ -41,14 +41,15 @@ func HasBuildKit() bool {
 }
 
 // StartBuildKit starts a daemon that keeps all it has below dir, and gives it the
-// host's programs as base image: no registry is asked. Close ends it.
-func StartBuildKit(ctx context.Context, dir string) (*BuildKit, error) {
+// host's programs, and the toolchains on a PATH, as base image: no registry is
+// asked. Close ends it.
+func StartBuildKit(ctx context.Context, dir, path string) (*BuildKit, error) {
 	s := &BuildKit{addr: "unix://" + filepath.Join(dir, "socket"), image: filepath.Join(dir, "image")}
 	var err error
 	if s.ctl, err = exec.LookPath("buildctl"); err != nil {
 		return nil, err
 	}
-	if s.digest, err = makeImage(ctx, s.image); err != nil {
+	if s.digest, err = makeImage(ctx, s.image, toolchains(path)); err != nil {
 		return nil, fmt.Errorf("image of the host's programs: %w", err)
 	}
 	s.daemon = exec.Command("buildkitd", "--root", filepath.Join(dir, "root"), "--addr", s.addr, "--oci-worker=true", "--containerd-worker=false")
@@ -134,7 +135,7 @@ func (s *BuildKit) Play(ctx context.Context, w *World, a *Act) error {
 // out; links are followed where they lead to files of the build.
 func dockerfile(w *World, a *Act) (string, error) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "FROM host AS step\nENV HOME=/root PATH=%s\n", w.o.Path)
+	fmt.Fprintf(&b, "FROM host AS step\nENV HOME=/root PATH=%s %s\n", w.o.Path, strings.Join(plainSettings(), " "))
 	for name, dir := range map[string]string{"src": w.Src, "tools": w.Tools, "runner": w.Runner} {
 		fmt.Fprintf(&b, "COPY --from=%s . %s\n", name, dir)
 	}
@@ -164,15 +165,19 @@ func (w *World) step(b *strings.Builder, command string) error {
 // makeImage writes an OCI image layout of one layer with the host's programs and
 // returns the digest of its manifest (OCI image specification 1.1). Large parts
 // that no case needs are left out.
-func makeImage(ctx context.Context, dir string) (string, error) {
+func makeImage(ctx context.Context, dir string, toolchains []string) (string, error) {
 	blobs := filepath.Join(dir, "blobs/sha256")
 	if err := os.MkdirAll(blobs, 0o755); err != nil {
 		return "", err
 	}
 	layer := filepath.Join(blobs, "layer")
-	tar := exec.CommandContext(ctx, "tar", "-C", "/", "--create", "--file", layer, "--one-file-system", //nolint:gosec // names of our own
-		"--exclude=usr/share/doc", "--exclude=usr/share/man", "--exclude=usr/share/locale", "--exclude=usr/lib/jvm", "--exclude=usr/lib/llvm-*", "--exclude=usr/lib/*-sdk",
-		"usr", "etc", "bin", "sbin", "lib", "lib64")
+	args := []string{"-C", "/", "--create", "--file", layer, "--one-file-system",
+		"--exclude=*/share/doc", "--exclude=*/share/man", "--exclude=usr/share/locale", "--exclude=usr/lib/llvm-*", "--exclude=usr/lib/*-sdk",
+		"usr", "etc", "bin", "sbin", "lib", "lib64"}
+	for _, d := range toolchains {
+		args = append(args, strings.TrimPrefix(d, "/"))
+	}
+	tar := exec.CommandContext(ctx, "tar", args...) //nolint:gosec // names of our own
 	if out, err := tar.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("tar: %w: %s", err, out)
 	}

@@ -209,7 +209,6 @@ func worse(a, b Kind) Kind {
 // its attacks. With a plain subject there is only the control: what is reported
 // is what today's job would have lost.
 func Run(ctx context.Context, c *Case, o Options, s Subject) ([]Result, error) {
-	began := time.Now()
 	if missing := c.missing(); missing != "" {
 		return c.notRun("needs " + missing), nil
 	}
@@ -218,8 +217,43 @@ func Run(ctx context.Context, c *Case, o Options, s Subject) ([]Result, error) {
 		return nil, fmt.Errorf("control of %s: %w", c.Name, err)
 	}
 	defer control.Close()
+	return c.against(ctx, o, s, control)
+}
+
+// Compare replays a case in one control world and in that of each subject, and
+// gives the results of each. What one of them cannot replay is not-run, and does
+// not take the others with it: the only error is that of a context that ended.
+func Compare(ctx context.Context, c *Case, o Options, subjects []Subject) ([][]Result, error) {
+	out := make([][]Result, len(subjects))
+	missing, control := c.missing(), (*World)(nil)
+	err := fmt.Errorf("needs %s", missing)
+	if missing == "" {
+		control, err = c.replay(ctx, o, Plain{})
+	}
+	if err == nil {
+		defer control.Close()
+	}
+	for i, s := range subjects {
+		one := err
+		if one == nil {
+			out[i], one = c.against(ctx, o, s, control)
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if one != nil {
+			out[i] = c.notRun(one.Error())
+		}
+	}
+	return out, nil
+}
+
+// against replays a case in a subject and judges it by a control.
+func (c *Case) against(ctx context.Context, o Options, s Subject, control *World) ([]Result, error) {
+	began := time.Now()
 	subject := control
 	if _, plain := s.(Plain); !plain {
+		var err error
 		if subject, err = c.replay(ctx, o, s); err != nil {
 			return nil, fmt.Errorf("replay %s: %w", c.Name, err)
 		}

@@ -29,20 +29,58 @@ func Peers() []Subject {
 // shared are the directories of a job that its containers write to.
 func (w *World) shared() []string { return []string{w.Src, w.Cache, w.Tools, w.Runner} }
 
+// plainSettings are the only variables that peers pass in beside PATH and HOME: what
+// native modules of npm are built with, without asking a server, and that a
+// server which is not there is not asked again and again.
+func plainSettings() []string {
+	return []string{"npm_config_nodedir=/usr", "npm_config_fetch_retries=0"}
+}
+
+// toolchains are those on the PATH of steps that lie where a peer has a HOME of
+// its own, such as /root/.rustup/toolchains/stable: it shows them read-only.
+func toolchains(path string) []string {
+	var out []string
+	for _, d := range filepath.SplitList(path) {
+		if root := filepath.Dir(d); strings.HasPrefix(root, "/root/") || strings.HasPrefix(root, "/home/") {
+			out = append(out, root)
+		}
+	}
+	return out
+}
+
 // bwrap is bubblewrap with everything unshared and the host's root read-only.
 func bwrap(w *World, command string) []string {
 	args := []string{"bwrap", "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc",
 		"--tmpfs", "/tmp", "--tmpfs", "/root", "--tmpfs", "/home"}
+	for _, d := range toolchains(w.o.Path) {
+		args = append(args, "--ro-bind", d, d)
+	}
 	for _, d := range w.shared() {
 		args = append(args, "--bind", d, d)
 	}
-	return append(args, "--clearenv", "--setenv", "PATH", w.o.Path, "--setenv", "HOME", "/root", "--chdir", w.Src, "/bin/sh", "-c", command)
+	args = append(args, "--clearenv", "--setenv", "PATH", w.o.Path, "--setenv", "HOME", "/root")
+	for _, s := range plainSettings() {
+		name, value, _ := strings.Cut(s, "=")
+		args = append(args, "--setenv", name, value)
+	}
+	return append(args, "--chdir", w.Src, "/bin/sh", "-c", command)
 }
 
-// nsjail is in its mode for one command, with the host's root read-only.
+// nsjail is in its mode for one command, with the host's root read-only. Its own
+// limits are left out, since they are for smaller things than a build; a limit of
+// "hard" would not do, for it makes of an unlimited file size one at which every
+// write fails, and whatever cannot write looks as if it had been stopped.
 func nsjail(w *World, command string) []string {
-	args := []string{"nsjail", "-Mo", "-Q", "--chroot", "/", "--time_limit", "0", "--rlimit_as", "hard", "--rlimit_fsize", "hard", "--rlimit_nofile", "hard", "--rlimit_nproc", "hard",
-		"-T", "/tmp", "-T", "/root", "--cwd", w.Src, "-E", "PATH=" + w.o.Path, "-E", "HOME=/root"}
+	args := []string{"nsjail", "-Mo", "-Q", "--chroot", "/", "--time_limit", "0", "--disable_rlimits", "--cwd", w.Src, "-E", "PATH=" + w.o.Path, "-E", "HOME=/root"}
+	for _, d := range []string{"/tmp", "/root", "/home"} {
+		args = append(args, "-m", "none:"+d+":tmpfs:size=1073741824")
+	}
+	for _, s := range plainSettings() {
+		args = append(args, "-E", s)
+	}
+	for _, d := range toolchains(w.o.Path) {
+		args = append(args, "-R", d)
+	}
 	for _, d := range w.shared() {
 		args = append(args, "-B", d)
 	}
@@ -121,9 +159,12 @@ func fillBundle(w *World, config map[string]any, bundle, command string) error {
 		return fmt.Errorf("runc spec gave no process or mounts")
 	}
 	process["terminal"], process["args"], process["cwd"] = false, []string{"/bin/sh", "-c", command}, w.Src
-	process["env"] = []string{"PATH=" + w.o.Path, "HOME=/root"}
+	process["env"] = append([]string{"PATH=" + w.o.Path, "HOME=/root"}, plainSettings()...)
 	more := []ociMount{{"/usr", "none", "/usr", []string{"rbind", "ro"}}, {"/etc", "none", "/etc", []string{"rbind", "ro"}},
 		{"/tmp", "tmpfs", "tmpfs", nil}, {"/root", "tmpfs", "tmpfs", nil}}
+	for _, d := range toolchains(w.o.Path) {
+		more = append(more, ociMount{d, "none", d, []string{"rbind", "ro"}})
+	}
 	for _, d := range w.shared() {
 		more = append(more, ociMount{d, "none", d, []string{"rbind", "rw"}})
 	}

@@ -114,7 +114,24 @@ func (s Boundary) Play(ctx context.Context, w *World, a *Act) error {
 var runNumber = regexp.MustCompile(`(?m)^run ([0-9]+), isolation`)
 
 func (s Boundary) argv(command string) []string {
-	return append(append([]string{}, s.Binary...), "--sandbox", s.Sandbox, command)
+	return append(append([]string{}, s.Binary...), "--sandbox", runtimePath(s.Sandbox), command)
+}
+
+// runtimePath names the program of an OCI runtime by its path: whoever runs the
+// drill has it on the PATH, but the jobs of the worlds have one of their own.
+func runtimePath(sandbox string) string {
+	kind, name, _ := strings.Cut(sandbox, ":")
+	if name == "" || strings.Contains(name, "/") {
+		return sandbox
+	}
+	path, err := exec.LookPath(name)
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	if err != nil {
+		return sandbox
+	}
+	return kind + ":" + path
 }
 
 // env is the job's whole environment: to keep it out of the zone is the

@@ -148,7 +148,14 @@ type Mount struct {
 	// the zone makes there belongs to that user afterwards. Only `sallyport
 	// exec` uses it, for a checkout that already exists.
 	AsOwner bool
+	// Copy shows a read-only copy of a file, at most MaxCopy bytes of it, that
+	// lies in the zone's own memory. The zone's mount table, which names the
+	// source of every other mount, then says nothing of where Host lies.
+	Copy bool
 }
+
+// MaxCopy bounds a file that is shown as a copy, in bytes.
+const MaxCopy = 4 << 20
 
 // Limits bound what a zone can use. Zero means the default of the sandbox, which
 // is never "unlimited".

@@ -151,14 +151,47 @@ func (b *box) source(i int, m wire.Mount) (int, error) {
 	if !m.Exec {
 		attributes |= unix.MOUNT_ATTR_NOEXEC
 	}
+	name := work + "/mount" + strconv.Itoa(i)
+	if m.Copy {
+		if err := b.copy(m.From, name); err != nil {
+			return -1, err
+		}
+		return tree(b.root, name, attributes)
+	}
 	if m.From.FD >= 0 || m.From.Path != "" {
 		return b.open(m.From, attributes)
 	}
-	name := work + "/mount" + strconv.Itoa(i)
 	if err := directory(b.root, name, 0o755); err != nil {
 		return -1, err
 	}
 	return tree(b.root, name, attributes)
+}
+
+// copy makes a file of the zone's tmpfs from one that came open. The controller
+// has looked at its size.
+func (b *box) copy(s wire.Source, name string) error {
+	if s.FD < 0 {
+		return errSource
+	}
+	from, err := b.open(s, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(from)
+	var text []byte
+	for buf := make([]byte, 32<<10); ; {
+		n, err := unix.Read(from, buf)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return at("read what is copied", err)
+		}
+		if n == 0 {
+			return file(b.root, name, string(text))
+		}
+		text = append(text, buf[:n]...)
+	}
 }
 
 // mountPoint makes sure of the place to mount on. Below a read-only mount it

@@ -158,6 +158,15 @@ func file(dir int, path, content string) error {
 	if content == "" {
 		return nil
 	}
-	_, err = unix.Write(fd, []byte(content))
-	return at("write "+path, err)
+	for rest := []byte(content); len(rest) > 0; {
+		n, err := unix.Write(fd, rest)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return at("write "+path, err)
+		}
+		rest = rest[n:]
+	}
+	return nil
 }

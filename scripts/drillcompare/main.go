@@ -15,8 +15,13 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sallyport/sallyport/internal/drill"
 )
@@ -27,15 +32,20 @@ const (
 	end   = "<!-- end -->\n"
 )
 
+// stepTime bounds one command of a world. A whole build of a peer is one, on a
+// machine that may have other work.
+const stepTime = 3 * time.Minute
+
 func main() {
 	binary := flag.String("sallyport", "bin/sallyport", "the program to drill")
 	sandboxes := flag.String("sandbox", "namespaces", "sandboxes of Sallyport, with commas")
 	peers := flag.String("peers", "", "peers to compare with, with commas; none named: all that are here")
+	jobs := flag.Int("jobs", 2*runtime.NumCPU(), "cases at a time")
 	inRange := flag.Bool("in-range", false, "this process has a network namespace of its own")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	code, err := run(ctx, request{*binary, *peers, strings.Split(*sandboxes, ","), *inRange, flag.Args()})
+	code, err := run(ctx, request{*binary, *peers, strings.Split(*sandboxes, ","), *inRange, *jobs, flag.Args()})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "drillcompare:", err)
 		code = 1
@@ -48,6 +58,7 @@ type request struct {
 	binary, peers string
 	sandboxes     []string
 	inRange       bool
+	jobs          int
 	cases         []string
 }
 
@@ -73,7 +84,9 @@ func run(ctx context.Context, r request) (int, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
-	subjects, end, err := peersHere(ctx, dir, r.peers)
+	opts := drill.NewOptions(ctx, dir, binary, "drill", "neighbour")
+	opts.Timeout = stepTime
+	subjects, end, err := peersHere(ctx, dir, r.peers, opts.Path)
 	if err != nil {
 		return 0, err
 	}
@@ -81,22 +94,16 @@ func run(ctx context.Context, r request) (int, error) {
 	for _, s := range r.sandboxes {
 		subjects = append(subjects, drill.Boundary{Binary: []string{binary}, Sandbox: s, Require: "reduced", State: filepath.Join(dir, "state-"+filepath.Base(s))})
 	}
-	t := table{names: nil, rows: map[string][]drill.Outcome{}}
-	opts := drill.NewOptions(ctx, dir, binary, "drill", "neighbour")
-	for _, s := range subjects {
-		results, err := all(ctx, cases, opts, s)
-		if err != nil {
-			return 0, fmt.Errorf("%s: %w", s.Name(), err)
-		}
-		t.add(s.Name(), results)
-		fmt.Fprintf(os.Stderr, "%-14s %s\n", s.Name(), summary(drill.Summarize(results).Techniques))
+	c := comparison{cases: cases, subjects: subjects, results: make([][][]drill.Result, len(cases)), log: os.Stderr}
+	if err := c.run(ctx, opts, r.jobs); err != nil {
+		return 0, err
 	}
-	return 0, t.write()
+	return 0, c.table().write(page)
 }
 
 // peersHere are what is compared with: nothing at all first. The function ends
 // what was started.
-func peersHere(ctx context.Context, dir, wanted string) (subjects []drill.Subject, end func(), err error) {
+func peersHere(ctx context.Context, dir, wanted, path string) (subjects []drill.Subject, end func(), err error) {
 	want := func(name string) bool { return wanted == "" || slices.Contains(strings.Split(wanted, ","), name) }
 	subjects = []drill.Subject{drill.Plain{}}
 	for _, p := range drill.Peers() {
@@ -107,9 +114,13 @@ func peersHere(ctx context.Context, dir, wanted string) (subjects []drill.Subjec
 	if !want("buildkit") || !drill.HasBuildKit() {
 		return subjects, func() {}, nil
 	}
-	b, err := drill.StartBuildKit(ctx, filepath.Join(dir, "buildkit"))
+	b, err := drill.StartBuildKit(ctx, filepath.Join(dir, "buildkit"), path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("start buildkit: %w", err)
+		if wanted != "" {
+			return nil, nil, fmt.Errorf("start buildkit: %w", err)
+		}
+		fmt.Fprintln(os.Stderr, "drillcompare: no column for buildkit:", err)
+		return subjects, func() {}, nil
 	}
 	return append(subjects, b), func() {
 		if err := b.Close(); err != nil {
@@ -118,16 +129,62 @@ func peersHere(ctx context.Context, dir, wanted string) (subjects []drill.Subjec
 	}, nil
 }
 
-func all(ctx context.Context, cases []drill.Case, o drill.Options, s drill.Subject) ([]drill.Result, error) {
-	var out []drill.Result
-	for i := range cases {
-		rs, err := drill.Run(ctx, &cases[i], o, s)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, rs...)
+// comparison is every case against every subject.
+type comparison struct {
+	cases    []drill.Case
+	subjects []drill.Subject
+
+	mu      sync.Mutex
+	results [][][]drill.Result // by case, then by subject
+	done    int
+	log     io.Writer
+}
+
+// run replays the cases, a few at a time. One that cannot be replayed is
+// not-run; the log says why.
+func (c *comparison) run(ctx context.Context, o drill.Options, jobs int) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(1, jobs))
+	for i := range c.cases {
+		g.Go(func() error {
+			rs, err := drill.Compare(ctx, &c.cases[i], o, c.subjects)
+			if err != nil {
+				return err
+			}
+			c.keep(i, rs)
+			return nil
+		})
 	}
-	return out, nil
+	return g.Wait()
+}
+
+func (c *comparison) keep(i int, results [][]drill.Result) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.results[i] = results
+	c.done++
+	fmt.Fprintf(c.log, "%d of %d: %s %s\n", c.done, len(c.cases), c.cases[i].Name, c.cases[i].Tongue)
+	for j, rs := range results {
+		for _, r := range rs {
+			if r.Outcome == drill.NotRun {
+				fmt.Fprintf(c.log, "  %s: %s not run: %s\n", c.subjects[j].Name(), r.ID, r.Why)
+			}
+		}
+	}
+}
+
+// table gathers the results of each subject.
+func (c *comparison) table() *table {
+	t := table{rows: map[string][]drill.Outcome{}}
+	for j, s := range c.subjects {
+		var results []drill.Result
+		for _, ofCase := range c.results {
+			results = append(results, ofCase[j]...)
+		}
+		t.add(s.Name(), results)
+		fmt.Fprintf(c.log, "%-14s %s\n", s.Name(), summary(drill.Summarize(results).Techniques))
+	}
+	return &t
 }
 
 // table is one row for each technique, one column for each subject.
@@ -154,7 +211,7 @@ func summary(c drill.Count) string {
 	return fmt.Sprintf("%d techniques: %d stopped, %d bounded, %d effect, %d leaked, %d not-run", c.All, c.Stopped, c.Bounded, c.Effect, c.Leaked, c.NotRun)
 }
 
-func (t *table) write() error {
+func (t *table) write(page string) error {
 	old, err := os.ReadFile(page)
 	if err != nil {
 		return err

@@ -73,7 +73,7 @@ type plan struct {
 	limits sandbox.Limits
 	setup  wire.Setup
 	launch wire.Launch
-	trees  []*os.File     // detached mounts, in the order of Source.FD
+	trees  []*os.File     // detached mounts and files to copy, in the order of Source.FD
 	lacks  []sandbox.Lack // what the stage's mounts had to do without
 }
 
@@ -268,6 +268,9 @@ func (s *Sandbox) planMount(p *plan, m sandbox.Mount) error {
 		return nil
 	}
 	w := wire.Mount{From: wire.Source{FD: -1}, Inside: m.Inside, Writable: m.Writable, Exec: m.Exec}
+	if m.Copy {
+		return p.planCopy(m, w)
+	}
 	if m.Host != "" {
 		info, err := os.Stat(m.Host)
 		if err != nil {
@@ -282,6 +285,33 @@ func (s *Sandbox) planMount(p *plan, m sandbox.Mount) error {
 			return err
 		}
 	}
+	p.setup.Mounts = append(p.setup.Mounts, w)
+	return nil
+}
+
+// planCopy opens a file of which the zone gets a copy. It is read by whoever runs
+// Sallyport, so its directories need not be open to the zone's user.
+func (p *plan) planCopy(m sandbox.Mount, w wire.Mount) error {
+	f, err := os.OpenFile(m.Host, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO would wait for its writer
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+	case m.Writable:
+		err = errors.New("a copy that can be written would look as if it came out")
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("%s is no file: %s", m.Host, info.Mode().Type())
+	case info.Size() > sandbox.MaxCopy:
+		err = fmt.Errorf("%s has %d bytes: a copy has at most %d", m.Host, info.Size(), sandbox.MaxCopy)
+	}
+	if err != nil {
+		_ = f.Close()
+		return err
+	}
+	p.trees = append(p.trees, f)
+	w.From, w.File, w.Copy = wire.Source{FD: len(p.trees) - 1}, true, true
 	p.setup.Mounts = append(p.setup.Mounts, w)
 	return nil
 }

@@ -33,6 +33,9 @@ func TestSpecsThatAreRefused(t *testing.T) {
 	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
+	small, large := filepath.Join(dir, "small"), filepath.Join(dir, "large")
+	write(t, s, small, "")
+	write(t, s, large, strings.Repeat("x", sandbox.MaxCopy+1))
 	change := func(f func(*sandbox.Spec)) sandbox.Spec {
 		spec := script("exit 0")
 		f(&spec)
@@ -54,9 +57,14 @@ func TestSpecsThatAreRefused(t *testing.T) {
 		"clean absolute":      change(func(p *sandbox.Spec) { p.Mounts = []sandbox.Mount{{Inside: "/a/../etc"}} }),
 		"mount /:":            change(func(p *sandbox.Spec) { p.Mounts = []sandbox.Mount{{Inside: "/"}} }),
 		"neither a directory": change(func(p *sandbox.Spec) { p.Mounts = []sandbox.Mount{{Host: "/dev/null", Inside: "/a"}} }),
-		"neither may hold":    change(func(p *sandbox.Spec) { p.Overlay.Upper, p.Overlay.Work = dir+"/upper", dir+"/upper/work" }),
-		"layers and mounts":   change(func(p *sandbox.Spec) { p.Mounts = make([]sandbox.Mount, 300) }),
-		"no such file":        change(func(p *sandbox.Spec) { p.Mounts = []sandbox.Mount{{Host: dir + "/none", Inside: "/a"}} }),
+		"is no file":          change(func(p *sandbox.Spec) { p.Mounts = []sandbox.Mount{{Host: dir, Inside: "/a", Copy: true}} }),
+		"that can be written": change(func(p *sandbox.Spec) {
+			p.Mounts = []sandbox.Mount{{Host: small, Inside: "/a", Copy: true, Writable: true}}
+		}),
+		"a copy has at most": change(func(p *sandbox.Spec) { p.Mounts = []sandbox.Mount{{Host: large, Inside: "/a", Copy: true}} }),
+		"neither may hold":   change(func(p *sandbox.Spec) { p.Overlay.Upper, p.Overlay.Work = dir+"/upper", dir+"/upper/work" }),
+		"layers and mounts":  change(func(p *sandbox.Spec) { p.Mounts = make([]sandbox.Mount, 300) }),
+		"no such file":       change(func(p *sandbox.Spec) { p.Mounts = []sandbox.Mount{{Host: dir + "/none", Inside: "/a"}} }),
 		"invalid argument": change(func(p *sandbox.Spec) {
 			p.Overlay.Upper, p.Overlay.Work = dir+"/b,c", dir+"/work"
 			p.Overlay.Lower = []string{dir + "/a"}

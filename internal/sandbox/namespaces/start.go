@@ -98,6 +98,11 @@ func (r *process) make(p *plan, level sandbox.Level) error {
 		if err := r.enter(p); err != nil {
 			return fmt.Errorf("tell the container its part: %w", err)
 		}
+		// Its init closes /proc beside the payload's process. A probe that looked
+		// earlier would find it open.
+		if err := r.zone.locked(); err != nil {
+			return err
+		}
 	}
 	if err := r.launch(p); err != nil {
 		return err
@@ -111,10 +116,20 @@ func (r *process) make(p *plan, level sandbox.Level) error {
 	if err := r.judge(p, level, append(made.Missing, probed.Missing...), append(made.Probes, probed.Probes...)); err != nil {
 		return err
 	}
-	if _, err := r.zone.control.receive(wire.KindLocked, nil); err != nil {
-		return fmt.Errorf("lock the zone: %w", err)
+	if !contained {
+		if err := r.zone.locked(); err != nil {
+			return err
+		}
 	}
 	return r.zone.release()
+}
+
+// locked waits until the zone's PID 1, or its container's, can do nothing more.
+func (z *zone) locked() error {
+	if _, err := z.control.receive(wire.KindLocked, nil); err != nil {
+		return fmt.Errorf("lock the zone: %w", err)
+	}
+	return nil
 }
 
 // watch begins to answer the zone's connections, where the kernel lets us hear of

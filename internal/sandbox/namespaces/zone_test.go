@@ -3,6 +3,7 @@ package namespaces
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -237,6 +238,40 @@ func TestHostPathBelowAClosedDirectory(t *testing.T) {
 	}
 	if b, err := os.ReadFile(closed + "/scratch/upper/file"); err != nil || string(b) != "changed\n" {
 		t.Errorf("the upper layer holds %q, %v", b, err)
+	}
+}
+
+// Of what is shown as a copy the mount table does not say where it lies, nor does
+// anything that is done to it come out.
+func TestZoneCopy(t *testing.T) {
+	s := newSandbox(t, nil)
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil { // as root: closed to the zone's user
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "stand-in")
+	text := strings.Repeat("0123456789abcdef", sandbox.MaxCopy/16)
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, copied := range []bool{true, false} {
+		spec := script("wc -c </box/.config; tail -c 3 /box/.config; echo x >>/box/.config; rm -f /box/.config; grep -c " + filepath.Base(dir) + "/stand-in /proc/self/mountinfo")
+		spec.Mounts = []sandbox.Mount{{Host: name, Inside: "/box/.config", Copy: copied}}
+		if !copied {
+			if err := errors.Join(os.Chmod(name, 0o644), os.Chmod(dir, 0o755)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out, _ := run(t, s, spec)
+		if !strings.HasPrefix(out, fmt.Sprintf("%d\ndef", sandbox.MaxCopy)) {
+			t.Errorf("copy %v: %s", copied, out)
+		}
+		if named := !strings.HasSuffix(strings.TrimSpace(out), "\n0"); named == copied {
+			t.Errorf("copy %v: the mount table names its place %v: %s", copied, named, out)
+		}
+		if b, err := os.ReadFile(name); err != nil || string(b) != text {
+			t.Errorf("copy %v: the file has changed: %d bytes, %v", copied, len(b), err)
+		}
 	}
 }
 

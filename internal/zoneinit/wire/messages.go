@@ -58,6 +58,7 @@ type Mount struct {
 	Writable bool
 	Exec     bool
 	File     bool // the source is no directory
+	Copy     bool // the source is a file that is open for reading: show a copy of it
 }
 
 func (m *Mount) fields(c *coder) {
@@ -66,6 +67,7 @@ func (m *Mount) fields(c *coder) {
 	c.bool(&m.Writable)
 	c.bool(&m.Exec)
 	c.bool(&m.File)
+	c.bool(&m.Copy)
 }
 
 // Mask takes a path below Box away from the payload.

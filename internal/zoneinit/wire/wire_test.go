@@ -14,7 +14,7 @@ func messages() map[string]Message {
 			Hostname: "h", NoLoopback: true, Listen: []int{1, 65535}, Image: Source{FD: 4}, Box: "/box",
 			Metadata: true, Files: []File{{".npmrc", "x"}, {"a/b", ""}},
 			Lower: []Source{{FD: 0}, {FD: -1, Path: "/a"}}, Base: Source{FD: 2}, Upper: "u", Work: "w",
-			Mounts: []Mount{{From: Source{FD: 1}, Inside: "/m", Writable: true, Exec: true, File: true}, {Inside: "/n"}},
+			Mounts: []Mount{{From: Source{FD: 1}, Inside: "/m", Writable: true, Exec: true, File: true}, {From: Source{FD: 2}, Inside: "/n", Copy: true}},
 			Masks:  []Mask{{Path: "/box/.git"}, {Path: "/box/x", Hidden: true}}, Disk: 1 << 40,
 			Runtime: Runtime{Program: Source{FD: 3}, Args: []string{"r"}, Config: "{}", OwnKernel: true},
 		},
