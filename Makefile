@@ -16,7 +16,7 @@ FLAGS    := -trimpath -buildvcs=false
 
 export CGO_ENABLED ?= 0
 
-.PHONY: help build zoneinit run test check bench lint tools compat drill drill-compare fuzz-zone deps clean
+.PHONY: help build zoneinit run test check bench lint tools compat drill drill-compare fuzz-zone fault-zone deps clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ drill: deps build ## replay the known attacks against this set-up
 drill-compare: deps build ## the same plainly and under other sandboxes, write docs/drill.md
 	@scripts/deps bench
 	$(GO) run ./scripts/drillcompare -sallyport $(BIN) -sandbox $(DRILL_SANDBOXES)
+
+fault-zone: build ## make each system call fail by which a zone is made, once; all errors with SALLYPORT_TEST_ALL_FAULTS=1
+	SALLYPORT_TEST_EACH_FAULT=1 $(GO) test -count=1 -timeout 60m -run TestFailsClosedAtEachSystemCall -v ./internal/sandbox/namespaces
 
 fuzz-zone: deps zoneinit ## random system calls in a zone, FOR=30m, then everything forbidden again
 	SANDBOXTEST_FUZZ=$(or $(FOR),30m) $(GO) test -count=1 -timeout 0 -run 'TestConformance$$/fuzz' -v ./internal/sandbox/namespaces

@@ -103,13 +103,17 @@ func New(o Options) (*Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
+	own, err := ownNamespaces()
+	if err != nil {
+		return nil, err
+	}
 	sealed, err := sealed("zoneinit", code)
 	if err != nil {
 		return nil, fmt.Errorf("keep the zone's init in memory: %w", err)
 	}
 	s := &Sandbox{
 		options: o, program: sealed, ids: ownIdentity(), spawner: newSpawner(), cgroups: locateCgroups(),
-		zones: make(map[*zone]struct{}), maps: make(map[int]*os.File), ownNS: ownNamespaces(),
+		zones: make(map[*zone]struct{}), maps: make(map[int]*os.File), ownNS: own,
 	}
 	s.level = sync.OnceValue(s.measure)
 	if o.Prepare {
@@ -224,14 +228,22 @@ func (s *Sandbox) Close() error {
 }
 
 // ownNamespaces names the controller's namespaces as the probe wants them.
-func ownNamespaces() []string {
+//
+// One that cannot be read would be left out of what each zone's probe compares,
+// and nobody would know: only a kernel that has no such namespace has none.
+func ownNamespaces() ([]string, error) {
 	var all []string
 	for _, kind := range []string{"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"} {
-		if ns, err := os.Readlink("/proc/self/ns/" + kind); err == nil {
-			all = append(all, ns)
+		ns, err := os.Readlink("/proc/self/ns/" + kind)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
 		}
+		if err != nil {
+			return nil, fmt.Errorf("own namespace: %w", err)
+		}
+		all = append(all, ns)
 	}
-	return all
+	return all, nil
 }
 
 // spawner runs what starts processes on one thread that lives as long as the
