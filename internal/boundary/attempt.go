@@ -164,7 +164,7 @@ func refusal(t Attempt) Answer {
 	case t.Zone < Fetch || t.Zone >= Verify:
 		out.Rule, out.Why, out.Do = SP5, "no exception weakens a zone that runs none of the project's code", "move the work to a build stage"
 	case t.Class == ClassNet:
-		out.Why, out.Do = noNetwork(t.Zone)
+		out.Why, out.Do = noNetwork(t.Zone, t.Stage)
 	case t.Class == ClassPackage:
 		out.notMember(t)
 	case t.Class == ClassLimit:
@@ -181,12 +181,16 @@ func refusal(t Attempt) Answer {
 	return out
 }
 
-func noNetwork(z Zone) (why, do string) {
+func noNetwork(z Zone, stage string) (why, do string) {
 	switch z {
 	case Fetch:
 		return "the gateway is the only road out of fetch, and gives what a lockfile names", "make it a dependency that the lockfile names; what is no package, commit"
 	case Test:
-		return "test has no network", "let the tests skip what needs the network when CI is set; or leave the stage out with --without, which is recorded"
+		do = "let the tests skip what needs the network when CI is set"
+		if stage != "" {
+			do += "; or leave the stage out, which is recorded: sallyport run --without " + stage
+		}
+		return "test has no network", do
 	}
 	return z.String() + " has no network", "make it a dependency that the lockfile names: then fetch brings it, by digest; what is no package, commit"
 }
