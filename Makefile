@@ -38,7 +38,7 @@ run: deps build ## take the example shop and a published module through all zone
 
 test: deps build ## everything that must hold: format, vet, tests
 	@$(MAKE) -j2 check tools
-	@$(GO) run ./scripts/gotest -timeout 9m ./...
+	@$(GO) run ./scripts/gotest -timeout 30m ./...
 
 check:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt: $$out"; exit 1; }
