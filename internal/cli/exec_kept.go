@@ -142,7 +142,7 @@ func nextKept(dir string, numbers []int) (*os.File, int, error) {
 func (p paths) keptDenials(number string) (keptExec, error) {
 	var kept keptExec
 	b, err := os.ReadFile(filepath.Join(p.exec, "denials", number+".json"))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(b) == 0 { // it is running, or was killed
 		return kept, &problem{Code: codeNoDenial, Exit: exitUsage, What: "nothing is kept of command x" + number + fmt.Sprintf(": the refusals of the last %d are", keptExecs)}
 	}
 	if err != nil {

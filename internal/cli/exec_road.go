@@ -86,10 +86,8 @@ func (w *workshop) road(ctx context.Context, c *command, id string) (*gateway.Se
 // allowSet is what the lockfiles of a checkout name, and its exceptions that are
 // in force.
 func (w *workshop) allowSet(ctx context.Context, dir string, excepted []boundary.Allowance) (*gateway.AllowSet, error) {
-	if w.gateway == nil {
-		if err := w.openGateway(ctx); err != nil {
-			return nil, err
-		}
+	if err := w.openGateway(ctx); err != nil {
+		return nil, err
 	}
 	from, err := checkoutGateway(dir)
 	if err != nil {

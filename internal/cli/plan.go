@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,15 +23,17 @@ import (
 
 // planResult is sallyport/plan/v1: what would run where, and who holds what.
 type planResult struct {
-	Schema    string              `json:"schema"`
-	Project   string              `json:"project"`
-	Source    evidence.Source     `json:"source"`
-	Detected  bool                `json:"detected"`
-	Findings  []string            `json:"findings,omitempty"`
-	Stages    []planStage         `json:"stages"`
-	Allowed   planAllowed         `json:"allowed"`
-	Crossings []boundary.Crossing `json:"crossings"`
-	Unmet     []pipeline.Unmet    `json:"unmet"` // expectations of sallyport.yaml that do not hold
+	Schema   string          `json:"schema"`
+	Project  string          `json:"project"`
+	Source   evidence.Source `json:"source"`
+	Detected bool            `json:"detected"`
+	Findings []string        `json:"findings,omitempty"`
+	Stages   []planStage     `json:"stages"`
+	Allowed  planAllowed     `json:"allowed"`
+	// Exceptions are all of .sallyport/allow.yaml, also those that have run out.
+	Exceptions []boundary.Allowance `json:"exceptions"`
+	Crossings  []boundary.Crossing  `json:"crossings"`
+	Unmet      []pipeline.Unmet     `json:"unmet"` // expectations of sallyport.yaml that do not hold
 }
 
 type planStage struct {
@@ -116,6 +119,11 @@ func (a *app) plan(ctx context.Context, f *planFlags, src string) error {
 	if err != nil {
 		return err
 	}
+	excepted, err := readAllow(found.Path)
+	if err != nil {
+		return err
+	}
+	p.Except(excepted, time.Now())
 	graph := p.Graph(conductor.TrustDomain)
 	crossings := boundary.Check(graph)
 	unmet := p.Unmet(graph)
@@ -130,6 +138,7 @@ func (a *app) plan(ctx context.Context, f *planFlags, src string) error {
 		return fmt.Errorf("plan packages: %w", err)
 	}
 	res := newPlanResult(p, graph, allow)
+	res.Exceptions = append([]boundary.Allowance{}, excepted...)
 	res.Source, res.Crossings, res.Unmet = found.Source, append(res.Crossings, crossings...), append(res.Unmet, unmet...)
 	return a.result(res, res.text)
 }
@@ -220,6 +229,13 @@ func (r *planResult) text(w io.Writer) {
 	fmt.Fprintf(w, "\nthe gateway gives out %d packages: %d npm, %d Go, %d with install scripts\n", r.Allowed.Packages, r.Allowed.Npm, r.Allowed.Go, r.Allowed.Scripts)
 	for _, u := range r.Allowed.Unpinned {
 		fmt.Fprintf(w, "  %s has no lockfile: one will be made, and recorded as unpinned\n", clean(u))
+	}
+	for _, e := range r.Exceptions {
+		state := "exception"
+		if !e.InForce(time.Now()) {
+			state = "exception that has run out"
+		}
+		fmt.Fprintf(w, "  %s: %s (%s:%d)\n", state, clean(e.Terms()), pipeline.AllowFile, e.Line)
 	}
 	for _, u := range r.Unmet {
 		fmt.Fprintf(w, "\nexpectation does not hold: %s\n", clean(fmt.Sprint(u)))

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -57,9 +56,6 @@ func (g *Gateway) plan(ctx context.Context, root string, from pipeline.Gateway, 
 		if err := set.goPlan.Read(tree, src, pin, s.Config()); err != nil {
 			return nil, err
 		}
-		if err := set.goPlan.Screen(s.Known()); err != nil {
-			return nil, err
-		}
 	}
 	for _, src := range from.Npm {
 		s, err := g.npmService(ctx)
@@ -70,16 +66,29 @@ func (g *Gateway) plan(ctx context.Context, root string, from pipeline.Gateway, 
 		if err := set.npmPlan.Read(tree, src, pin, s.Config()); err != nil {
 			return nil, err
 		}
-		if err := set.npmPlan.Screen(s.Known()); err != nil {
-			return nil, err
-		}
 	}
 	for _, a := range from.Allow {
 		if err := g.except(ctx, set, a); err != nil {
 			return nil, err
 		}
 	}
+	if err := set.screen(); err != nil {
+		return nil, err
+	}
 	return set, set.seal()
+}
+
+// screen refuses a set that names known malware, whoever named it.
+func (a *AllowSet) screen() error {
+	if a.gos != nil {
+		if err := a.goPlan.Screen(a.gos.Known()); err != nil {
+			return err
+		}
+	}
+	if a.npm != nil {
+		return a.npmPlan.Screen(a.npm.Known())
+	}
+	return nil
 }
 
 // except adds a package that an exception names.
@@ -90,14 +99,14 @@ func (g *Gateway) except(ctx context.Context, set *AllowSet, a boundary.Allowanc
 			return err
 		}
 		set.npm = s
-		return errors.Join(set.npmPlan.Allow(a, pipeline.AllowFile, s.Config()), set.npmPlan.Screen(s.Known()))
+		return set.npmPlan.Allow(a, pipeline.AllowFile, s.Config())
 	}
 	s, err := g.goService(ctx)
 	if err != nil {
 		return err
 	}
 	set.gos = s
-	return errors.Join(set.goPlan.Allow(a, pipeline.AllowFile, s.Config()), set.goPlan.Screen(s.Known()))
+	return set.goPlan.Allow(a, pipeline.AllowFile, s.Config())
 }
 
 // Widen opens the set's ecosystems that the project has no lockfile for, to a

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/sallyport/sallyport/internal/evidence"
 	"github.com/sallyport/sallyport/internal/gateway"
 	"github.com/sallyport/sallyport/internal/gateway/fault"
+	"github.com/sallyport/sallyport/internal/gateway/screen"
 	"github.com/sallyport/sallyport/internal/gateway/upstreamtest"
 )
 
@@ -138,6 +140,46 @@ func TestExceptionsKeepTheRules(t *testing.T) {
 	z := b.zone(gateway.SessionOptions{Allow: set, NoPrefetch: true})
 	if status, body := get(t, z, "/left/-/left-1.1.0.tgz"); status != 403 {
 		t.Errorf("a version that is too young: %d %s", status, body)
+	}
+}
+
+// Known malware is no exception, be it made by allow or written by hand.
+func TestNoExceptionForMalware(t *testing.T) {
+	p := upstreamtest.NewGoProxy(t, goModules()...)
+	r := upstreamtest.NewRegistry(t, npmPackages()...)
+	b := newBench(t, p, r)
+	dir := tree(t, npmProject(t, r, builtin))
+	src, set := sources(t, dir), b.plan(dir)
+	purls := []string{"pkg:npm/pre@1.0.0-rc.1", "pkg:golang/mod.example/greet@v1.2.0"}
+	var made []boundary.Allowance
+	for _, purl := range purls {
+		a, err := b.gw.Promise(t.Context(), set, boundary.Allowance{Package: purl, Reason: "r"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		made = append(made, a)
+	}
+	feed := t.TempDir()
+	for i, pkg := range []string{`{"ecosystem":"npm","name":"pre"}`, `{"ecosystem":"Go","name":"mod.example/greet"}`} {
+		text := fmt.Sprintf(`{"id":"MAL-2026-%d","modified":%q,"affected":[{"package":%s,"ranges":[{"type":"SEMVER","events":[{"introduced":"0"}]}]}]}`, i+1, time.Now().UTC().Format(time.RFC3339), pkg)
+		write(t, feed, map[string]string{fmt.Sprintf("MAL-2026-%d.json", i+1): text})
+	}
+	gw, err := gateway.New(gateway.Options{Dir: b.dir, Upstreams: b.upstreams(), Malware: screen.Options{Path: feed}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gw.Close()
+	if set, err = gw.Plan(t.Context(), dir, src); err != nil {
+		t.Fatal(err)
+	}
+	for i, a := range made {
+		if got, err := gw.Promise(t.Context(), set, boundary.Allowance{Package: purls[i]}); !errors.Is(err, fault.Malware) {
+			t.Errorf("allow %s: %+v, %v", purls[i], got, err)
+		}
+		src.Allow = []boundary.Allowance{a}
+		if _, err := gw.Plan(t.Context(), dir, src); !errors.Is(err, fault.Malware) {
+			t.Errorf("by hand %s: %v", purls[i], err)
+		}
 	}
 }
 

@@ -447,6 +447,27 @@ func TestIndex(t *testing.T) {
 	wantCode(t, err, CodeRefused)
 }
 
+// The evidence names the place that an image was asked for at, so one that was
+// unpacked already has to be there, too.
+func TestKeptIsOfThePlaceThatIsNamed(t *testing.T) {
+	l := newLayout(t, archive(t, file{"a", 0, "1", 0}))
+	s := Store{Dir: t.TempDir()}
+	img, err := l.open(s, l.image().Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := newLayout(t, archive(t, file{"b", 0, "2", 0}))
+	other.image()
+	named := Ref{Host: "registry.example", Name: "tools/cc", Digest: img.Ref.Digest}
+	var e *Error
+	if got, err := s.Open(t.Context(), named, Layout(other.dir)); !errors.As(err, &e) || e.Code != CodeMissing {
+		t.Errorf("a place that does not have it: %+v, %v", got, err)
+	}
+	if got, err := s.Open(t.Context(), named, Layout(l.dir)); err != nil || got.Root != img.Root || got.Ref != named {
+		t.Errorf("a place that has it: %+v, %v", got, err)
+	}
+}
+
 func TestKept(t *testing.T) {
 	l := newLayout(t, archive(t, file{"a", 0, "1", 0}))
 	s, d := Store{Dir: t.TempDir()}, l.image().Digest

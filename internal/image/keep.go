@@ -28,6 +28,7 @@ type Store struct{ Dir string }
 // kept is about.json.
 type kept struct {
 	Image
+	From string        `json:"from"` // package URL by which it was asked for when it was unpacked
 	Seal digest.Digest `json:"seal"`
 }
 
@@ -42,16 +43,22 @@ func (s Store) Open(ctx context.Context, ref Ref, from Blobs) (*Image, error) {
 	}
 	defer unlock()
 	home := filepath.Join(s.Dir, ref.Digest.Hex()+"."+runtime.GOARCH)
-	img, err := load(home)
-	if err != nil {
-		// There is none, or it is not what was unpacked.
+	k, err := load(home)
+	switch {
+	case err != nil: // there is none, or it is not what was unpacked
 		if err := s.replace(ctx, home, ref, from); err != nil {
 			return nil, err
 		}
-		if img, err = load(home); err != nil {
+		if k, err = load(home); err != nil {
 			return nil, err
 		}
+	case k.From != ref.PURL():
+		// The evidence will name this place: it has to have the image, too.
+		if _, err := read(ctx, from, ref.Digest); err != nil {
+			return nil, fmt.Errorf("image %s: %w", ref, err)
+		}
 	}
+	img := &k.Image
 	img.Ref, img.Root = ref, filepath.Join(home, "root")
 	return img, nil
 }
@@ -127,7 +134,7 @@ func unpackInto(ctx context.Context, dir string, ref Ref, from Blobs) error {
 	if err := t.unpack(ctx, from, c.layers); err != nil {
 		return err
 	}
-	k := kept{Image: Image{Manifest: c.manifest, Platform: own(), Path: c.searchPath()}}
+	k := kept{From: ref.PURL(), Image: Image{Manifest: c.manifest, Platform: own(), Path: c.searchPath()}}
 	if k.Seal, err = seal(files); err != nil {
 		return err
 	}
@@ -141,7 +148,7 @@ func unpackInto(ctx context.Context, dir string, ref Ref, from Blobs) error {
 var errChanged = errors.New("the unpacked image was changed on disk")
 
 // load reads an image that was kept. A changed one is none.
-func load(home string) (*Image, error) {
+func load(home string) (*kept, error) {
 	b, err := os.ReadFile(filepath.Join(home, "about.json"))
 	if err != nil {
 		return nil, err
@@ -157,7 +164,7 @@ func load(home string) (*Image, error) {
 	if now != k.Seal || k.Seal.IsZero() {
 		return nil, errChanged
 	}
-	return &k.Image, nil
+	return &k, nil
 }
 
 // seal is the digest over what lstat says of all files below a directory.

@@ -180,7 +180,10 @@ func (z *served) finish() {
 	s := &z.attempt.State
 	if z.process != nil {
 		z.attempt.Started = true
-		timer := time.AfterFunc(patience/4, z.process.Kill)
+		timer := time.AfterFunc(patience/4, func() {
+			z.process.Kill()
+			_ = z.said.Close() // whoever copied the output may have ended without a word
+		})
 		_, _ = bufio.NewReader(z.said).ReadString('\n')
 		s.Level, s.Probes = z.process.receipt.Level, fmt.Sprint(z.process.receipt.Probes)
 		s.Outside = z.outside()
