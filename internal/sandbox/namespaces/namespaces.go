@@ -107,9 +107,14 @@ func New(o Options) (*Sandbox, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keep the zone's init in memory: %w", err)
 	}
+	own, err := ownNamespaces(os.Readlink)
+	if err != nil {
+		_ = sealed.Close()
+		return nil, fmt.Errorf("name the namespaces that no zone may share: %w", err)
+	}
 	s := &Sandbox{
 		options: o, program: sealed, ids: ownIdentity(), spawner: newSpawner(), cgroups: locateCgroups(),
-		zones: make(map[*zone]struct{}), maps: make(map[int]*os.File), ownNS: ownNamespaces(),
+		zones: make(map[*zone]struct{}), maps: make(map[int]*os.File), ownNS: own,
 	}
 	s.level = sync.OnceValue(s.measure)
 	if o.Prepare {
@@ -223,15 +228,21 @@ func (s *Sandbox) Close() error {
 	return s.program.Close()
 }
 
-// ownNamespaces names the controller's namespaces as the probe wants them.
-func ownNamespaces() []string {
+// ownNamespaces names the controller's namespaces as the probe wants them. One
+// that the kernel does not know is not shared; of one that cannot be read the
+// probe could not tell.
+func ownNamespaces(readlink func(string) (string, error)) ([]string, error) {
 	var all []string
 	for _, kind := range []string{"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"} {
-		if ns, err := os.Readlink("/proc/self/ns/" + kind); err == nil {
+		ns, err := readlink("/proc/self/ns/" + kind)
+		switch {
+		case err == nil:
 			all = append(all, ns)
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, err
 		}
 	}
-	return all
+	return all, nil
 }
 
 // spawner runs what starts processes on one thread that lives as long as the
