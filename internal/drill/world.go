@@ -241,7 +241,7 @@ func (w *World) env(more ...string) []string {
 func (w *World) command(ctx context.Context, log io.Writer, env []string, args ...string) (int, error) {
 	limit := w.o.Timeout
 	if limit == 0 {
-		limit = time.Minute
+		limit = 5 * time.Minute // a fresh zone compiles Go's library first; what ends at this limit is not told
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

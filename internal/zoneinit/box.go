@@ -227,10 +227,16 @@ func (b *box) maskOne(m wire.Mask) error {
 	if m.Hidden {
 		return b.mask(strings.Trim(m.Path, "/"))
 	}
-	fd, err := tree(b.root, m.Path, readOnly)
+	place, err := find(b.root, m.Path)
 	if isErrno(err, unix.ENOENT) {
 		return nil
 	}
+	if err != nil {
+		return err
+	}
+	unix.Close(place)
+	// From here on the path is there: whatever fails leaves it without a mask.
+	fd, err := tree(b.root, m.Path, readOnly)
 	if err != nil {
 		return err
 	}

@@ -126,6 +126,8 @@ func TestRefusal(t *testing.T) {
 	}{
 		{"sysctl of Debian", "", map[string]string{"kernel/unprivileged_userns_clone": "0"}, "kernel.unprivileged_userns_clone is 0", "sysctl -w kernel.unprivileged_userns_clone=1"},
 		{"none allowed", "docker", map[string]string{"user/max_user_namespaces": "0"}, "user.max_user_namespaces is 0", "sysctl -w user.max_user_namespaces="},
+		{"none of this kind", "docker", map[string]string{"user/max_net_namespaces": "0"}, "user.max_net_namespaces is 0", "sysctl -w user.max_net_namespaces="},
+		{"none of another kind", "", map[string]string{"user/max_pid_namespaces": "0"}, "operation not permitted", ""},
 		{"AppArmor", "", map[string]string{"kernel/apparmor_restrict_unprivileged_userns": "1"}, "AppArmor", "userns,"},
 		{"docker", "docker", nil, "docker container", "docker run --security-opt"},
 		{"podman", "podman", nil, "podman container", "podman run --security-opt"},
@@ -133,12 +135,12 @@ func TestRefusal(t *testing.T) {
 		{"another container", "lxc", nil, "lxc container", ""},
 		{"nothing known", "", nil, "operation not permitted", ""},
 	} {
-		why, mend := refusal(denied, c.container, func(name string) string { return c.settings[name] })
+		why, mend := refusal(denied, "net", c.container, func(name string) string { return c.settings[name] })
 		if !strings.Contains(why, c.why) || !strings.Contains(mend, c.mend) || c.mend == "" && mend != "" {
 			t.Errorf("%s: why %q, mend %q", c.what, why, mend)
 		}
 	}
-	if why, _ := refusal(errors.New("odd"), "", func(string) string { return "" }); why != "odd" {
+	if why, _ := refusal(errors.New("odd"), "net", "", func(string) string { return "" }); why != "odd" {
 		t.Errorf("why %q", why)
 	}
 }

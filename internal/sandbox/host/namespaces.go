@@ -40,11 +40,13 @@ func attempt(flags uintptr, chroot bool) error {
 // namespaces tries them all at once, and one by one only where that failed.
 func namespaces(container string) []Fact {
 	kinds := [...]struct {
-		name string
-		flag uintptr
+		name   string
+		flag   uintptr
+		kernel string // its name in namespaces(7)
 	}{
-		{"userns", unix.CLONE_NEWUSER}, {"mountns", unix.CLONE_NEWNS}, {"pidns", unix.CLONE_NEWPID}, {"netns", unix.CLONE_NEWNET},
-		{"ipcns", unix.CLONE_NEWIPC}, {"utsns", unix.CLONE_NEWUTS}, {"cgroupns", unix.CLONE_NEWCGROUP},
+		{"userns", unix.CLONE_NEWUSER, "user"}, {"mountns", unix.CLONE_NEWNS, "mnt"}, {"pidns", unix.CLONE_NEWPID, "pid"},
+		{"netns", unix.CLONE_NEWNET, "net"}, {"ipcns", unix.CLONE_NEWIPC, "ipc"}, {"utsns", unix.CLONE_NEWUTS, "uts"},
+		{"cgroupns", unix.CLONE_NEWCGROUP, "cgroup"},
 	}
 	var all uintptr
 	for _, k := range kinds {
@@ -60,21 +62,24 @@ func namespaces(container string) []Fact {
 		}
 		if err != nil {
 			f.OK, f.Value = false, "refused"
-			f.Why, f.Mend = refusal(err, container, setting)
+			f.Why, f.Mend = refusal(err, k.kernel, container, setting)
 		}
 		facts = append(facts, f)
 	}
 	return facts
 }
 
-// refusal explains why a namespace cannot be made, from the settings that are
+// refusal explains why a namespace of a kind cannot be made, from the settings that are
 // known to refuse it.
-func refusal(err error, container string, setting func(name string) string) (why, mend string) {
+func refusal(err error, kind, container string, setting func(name string) string) (why, mend string) {
+	limit := "max_" + kind + "_namespaces"
 	switch {
 	case setting("kernel/unprivileged_userns_clone") == "0":
 		return "kernel.unprivileged_userns_clone is 0", "sudo sysctl -w kernel.unprivileged_userns_clone=1"
 	case setting("user/max_user_namespaces") == "0":
 		return "user.max_user_namespaces is 0", "sudo sysctl -w user.max_user_namespaces=15000"
+	case setting("user/"+limit) == "0":
+		return "user." + limit + " is 0", "sudo sysctl -w user." + limit + "=15000"
 	case setting("kernel/apparmor_restrict_unprivileged_userns") == "1":
 		return "AppArmor restricts user namespaces (kernel.apparmor_restrict_unprivileged_userns is 1) and no profile allows this program",
 			apparmorProfile()

@@ -39,6 +39,17 @@ func repeated(nr uint64) bool {
 	return false
 }
 
+// mounts tells whether a call makes mounts. That there is no such file is then
+// no answer that anything can be done with.
+func mounts(nr uint64) bool {
+	switch nr {
+	case unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_OPEN_TREE, unix.SYS_MOVE_MOUNT, unix.SYS_MOUNT_SETATTR, unix.SYS_FSOPEN, unix.SYS_FSCONFIG,
+		unix.SYS_FSMOUNT, unix.SYS_PIVOT_ROOT:
+		return true
+	}
+	return false
+}
+
 // callName is a call's name, or its number.
 func callName(nr uint64) string {
 	if name, ok := callNames()[nr]; ok {

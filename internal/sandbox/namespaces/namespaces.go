@@ -103,9 +103,9 @@ func New(o Options) (*Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, err := ownNamespaces()
+	own, err := ownNamespaces(os.Readlink)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("name the namespaces that no zone may share: %w", err)
 	}
 	sealed, err := sealed("zoneinit", code)
 	if err != nil {
@@ -227,16 +227,18 @@ func (s *Sandbox) Close() error {
 	return s.program.Close()
 }
 
-// ownNamespaces names the controller's namespaces as the probe wants them.
-//
-// One that cannot be read would be left out of what each zone's probe compares,
-// and nobody would know: only a kernel that has no such namespace has none.
-func ownNamespaces() ([]string, error) {
+// ownNamespaces names the controller's namespaces as the probe wants them. One
+// that the kernel does not know is not shared; of one that cannot be read the
+// probe could not tell.
+func ownNamespaces(readlink func(string) (string, error)) ([]string, error) {
 	var all []string
 	for _, kind := range []string{"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"} {
-		ns, err := os.Readlink("/proc/self/ns/" + kind)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		ns, err := readlink("/proc/self/ns/" + kind)
+		switch {
+		case err == nil:
+			all = append(all, ns)
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, err
 		}
 		if err != nil {
 			return nil, fmt.Errorf("own namespace: %w", err)

@@ -2,6 +2,8 @@ package namespaces
 
 import (
 	"bytes"
+	"io/fs"
+	"strings"
 	"sync"
 	"testing"
 
@@ -62,4 +64,24 @@ func run(t testing.TB, s *Sandbox, spec sandbox.Spec) (string, sandbox.Result) {
 		t.Fatalf("wait: %v", err)
 	}
 	return out.String(), r
+}
+
+// A namespace whose name cannot be read is one that the probe would not look
+// for: there is no sandbox then. One that the kernel does not have is not shared.
+func TestOwnNamespacesAreAllNamed(t *testing.T) {
+	for _, c := range []struct {
+		err   error
+		named int
+		fails bool
+	}{{nil, 7, false}, {fs.ErrNotExist, 6, false}, {fs.ErrPermission, 0, true}} {
+		named, err := ownNamespaces(func(name string) (string, error) {
+			if strings.HasSuffix(name, "/net") {
+				return "net:[1]", c.err
+			}
+			return "x:[1]", nil
+		})
+		if len(named) != c.named || (err != nil) != c.fails {
+			t.Errorf("%v: %v, %v", c.err, named, err)
+		}
+	}
 }

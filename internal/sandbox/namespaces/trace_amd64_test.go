@@ -24,7 +24,6 @@ type tracer struct {
 	process map[int]*traced // by the number of a process
 	thread  map[int]*traced // by the number of a thread
 	failing map[int]bool    // threads in a call that fails
-	told    map[int]bool    // threads that wait for the word to make a zone
 	open    bool            // the controller is making a zone
 
 	mu     sync.Mutex
@@ -61,11 +60,12 @@ type trail struct {
 	ran    bool         // a payload's program was begun
 }
 
-// The descriptors of the controller by which the tracer knows when a zone is
-// being made: from the end of a read of one to a write to the other.
+// The signals of the controller to itself, which it never gets: a zone is made
+// between the first two. The third lets a thread stop once.
 const (
-	commandFD = 3
-	replyFD   = 4
+	zoneBegins = unix.SIGUSR1
+	zoneEnds   = unix.SIGUSR2
+	stopOnce   = unix.SIGWINCH
 )
 
 // threadOnly restricts wait to what this thread traces (__WNOTHREAD).
@@ -73,7 +73,7 @@ const threadOnly = 0x20000000
 
 // startTraced starts a program under a tracer.
 func startTraced(args, env []string, files []*os.File) (*tracer, error) {
-	t := &tracer{ended: make(chan struct{}), process: make(map[int]*traced), thread: make(map[int]*traced), failing: make(map[int]bool), told: make(map[int]bool)}
+	t := &tracer{ended: make(chan struct{}), process: make(map[int]*traced), thread: make(map[int]*traced), failing: make(map[int]bool)}
 	begun := make(chan error)
 	go func() {
 		runtime.LockOSThread() // for good: what it traces ends with the thread
@@ -122,7 +122,6 @@ func (t *tracer) run() {
 			delete(t.thread, tid)
 			delete(t.process, tid)
 			delete(t.failing, tid)
-			delete(t.told, tid)
 			if tid == t.pid {
 				return
 			}
@@ -160,16 +159,31 @@ func (t *tracer) stopped(tid int, status unix.WaitStatus) {
 		signal = 0
 	case signal == unix.SIGTRAP && status.TrapCause() > 0, signal == unix.SIGSTOP && !known:
 		signal = 0
+	case p.who == "0":
+		signal = t.mark(p, signal)
 	}
 	t.resume(tid, p, int(signal))
 }
 
+// mark takes the controller's signals to itself.
+func (t *tracer) mark(p *traced, signal syscall.Signal) syscall.Signal {
+	switch signal {
+	case zoneBegins:
+		t.open, p.children = true, 0
+	case zoneEnds:
+		t.open = false
+	case stopOnce:
+	default:
+		return signal
+	}
+	return 0
+}
+
 // resume lets a thread go on: to its next system call or, where no call of its
-// process is of interest, to whatever else stops it. The controller is always
-// looked at, since one of its threads tells when a zone begins.
+// process is of interest, to whatever else stops it.
 func (t *tracer) resume(tid int, p *traced, signal int) {
 	t.mu.Lock()
-	every := p.who == "0" || t.failing[tid] || t.target.nr == none || p.who == t.target.who && !t.trail.failed
+	every := t.target.nr == none || p.who == t.target.who && !t.trail.failed || t.failing[tid]
 	t.mu.Unlock()
 	if every {
 		_ = unix.PtraceSyscall(tid, signal)
@@ -244,21 +258,11 @@ func (t *tracer) call(tid int, p *traced) {
 			delete(t.failing, tid)
 			t.change(tid, func(r *unix.PtraceRegs) { r.Rax = -uint64(t.errno) })
 		}
-		if t.told[tid] {
-			delete(t.told, tid)
-			t.open, p.children = true, 0
-		}
 	}
 }
 
 // enter counts a call, and lets it fail if it is the one.
 func (t *tracer) enter(tid int, p *traced, info callInfo) {
-	if p.who == "0" && info.entry.nr == unix.SYS_WRITE && info.entry.args[0] == replyFD {
-		t.open = false
-	}
-	if p.who == "0" && info.entry.nr == unix.SYS_READ && info.entry.args[0] == commandFD {
-		t.told[tid] = true
-	}
 	if !t.open || excluded(info.entry.nr, info.entry.args[0]) {
 		return
 	}
@@ -269,10 +273,6 @@ func (t *tracer) enter(tid int, p *traced, info callInfo) {
 	c.n = t.trail.counts[c]
 	t.trail.calls = append(t.trail.calls, c)
 	if c != t.target {
-		return
-	}
-	if c.nr == unix.SYS_CLOSE { // Linux gives the descriptor back, whatever it answers
-		t.failing[tid], t.trail.failed = true, true
 		return
 	}
 	// A number that no filter minds, in place of one that no kernel has: the
@@ -295,8 +295,18 @@ func (t *tracer) change(tid int, f func(*unix.PtraceRegs)) error {
 // arm says which call is to fail from now on, and how.
 func (t *tracer) arm(target call, errno syscall.Errno) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.target, t.errno, t.trail = target, errno, trail{counts: make(map[call]int)}
+	t.mu.Unlock()
+	if target.nr != none && target.who != "0" {
+		return
+	}
+	// The controller's threads went on without a look at their calls.
+	threads, err := os.ReadDir("/proc/" + strconv.Itoa(t.pid) + "/task")
+	for _, thread := range threads {
+		if tid, aerr := strconv.Atoi(thread.Name()); err == nil && aerr == nil {
+			_ = unix.Tgkill(t.pid, tid, stopOnce) // it may have ended
+		}
+	}
 }
 
 // seen gives what was seen since arm.
