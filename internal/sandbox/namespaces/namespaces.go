@@ -240,10 +240,6 @@ func ownNamespaces(readlink func(string) (string, error)) ([]string, error) {
 		case !errors.Is(err, fs.ErrNotExist):
 			return nil, err
 		}
-		if err != nil {
-			return nil, fmt.Errorf("own namespace: %w", err)
-		}
-		all = append(all, ns)
 	}
 	return all, nil
 }
