@@ -57,6 +57,18 @@ func TestAppendAllow(t *testing.T) {
 	}
 }
 
+// What the file cannot say is not written as something else.
+func TestAppendAllowSaysWhatIsMeant(t *testing.T) {
+	late, odd := someAllowances()[0], someAllowances()[2]
+	late.Until = late.Until.Add(10 * time.Hour)
+	odd.UpTo++
+	for _, a := range []boundary.Allowance{late, odd} {
+		if out, err := AppendAllow(nil, a); err == nil {
+			t.Errorf("%+v is written as\n%s", a, out)
+		}
+	}
+}
+
 func TestLoadAllowRefuses(t *testing.T) {
 	schema := compile(t, AllowSchemaID, AllowSchema())
 	for name, c := range map[string]struct {
