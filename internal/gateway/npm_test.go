@@ -269,26 +269,35 @@ func TestNpmIndexPointingAtOtherBytes(t *testing.T) {
 	s := b.gw.Session(gateway.SessionOptions{Allow: b.plan(dir)})
 	s.Fetched()
 	_ = s.Close()
-	// Someone swaps the index of two good packages: each blob has its digest.
+	// Someone swaps the index of two packages that npm is going to install:
+	// each blob still has the digest by which it is named.
 	list, err := filepath.Glob(filepath.Join(b.dir, "index", "*.json"))
-	if err != nil || len(list) < 2 {
-		t.Fatal(err, list)
+	if err != nil {
+		t.Fatal(err)
 	}
-	var first, second map[string]any
-	read := func(p string, v *map[string]any) {
+	var paths []string
+	var swapped []map[string]any
+	for _, p := range list {
 		raw, err := os.ReadFile(p)
-		if err == nil {
-			err = json.Unmarshal(raw, v)
-		}
 		if err != nil {
 			t.Fatal(err)
 		}
+		var e map[string]any
+		if err := json.Unmarshal(raw, &e); err != nil {
+			t.Fatal(err)
+		}
+		key, _ := e["key"].(string)
+		if strings.HasPrefix(key, "npm.tgz left@") || strings.HasPrefix(key, "npm.tgz real@") {
+			paths, swapped = append(paths, p), append(swapped, e)
+		}
 	}
-	read(list[0], &first)
-	read(list[1], &second)
-	first["digest"], second["digest"] = second["digest"], first["digest"]
-	first["size"], second["size"] = second["size"], first["size"]
-	write(t, "/", map[string]string{list[0]: mustJSON(t, first), list[1]: mustJSON(t, second)})
+	if len(swapped) != 2 {
+		t.Fatalf("%d of the two packages are in the index: %v", len(swapped), swapped)
+	}
+	for _, field := range []string{"digest", "size"} {
+		swapped[0][field], swapped[1][field] = swapped[1][field], swapped[0][field]
+	}
+	write(t, "/", map[string]string{paths[0]: mustJSON(t, swapped[0]), paths[1]: mustJSON(t, swapped[1])})
 	b.open()
 	before := r.AskedAbout(".tgz")
 	z := b.zone(gateway.SessionOptions{Allow: b.plan(dir)})
