@@ -255,8 +255,6 @@ type Credential struct {
 	// of the workflow.
 	Enters string `json:"enters"`
 	Where  Place  `json:"where"`
-	// Confined: other steps of the job cannot reach it (a container of its own).
-	Confined bool `json:"confined,omitempty"`
 	// OnDisk: it is left in a file, a keychain or a docker configuration.
 	OnDisk bool `json:"on_disk,omitempty"`
 	// LongLived: it is valid until somebody revokes it.

@@ -92,6 +92,8 @@ type Finding struct {
 	Crossing []boundary.Rule `json:"crossing,omitempty"` // rules of the boundary that the path breaks
 	// Fingerprint names the finding across changes of lines; see Finding.Print.
 	Fingerprint string `json:"fingerprint"`
+	// Strict: reported with the strict profile only.
+	Strict bool `json:"strict,omitempty"`
 	// Suppressed says why it does not count; empty: it counts.
 	Suppressed string `json:"suppressed,omitempty"`
 }
