@@ -55,12 +55,12 @@ type Identities struct {
 
 // IdentityTotals are figures over all repositories of a reading.
 type IdentityTotals struct {
-	Repositories int `json:"repositories"`
-	Identities   int `json:"identities"`
-	Shared       int `json:"shared"`
-	Excess       int `json:"excess"`
-	Exposed      int `json:"exposed"`
-	LongLived    int `json:"long_lived"`
+	Repositories    int `json:"repositories"`
+	Identities      int `json:"identities"`
+	Shared          int `json:"shared"`
+	Excess          int `json:"excess"`
+	Exposed         int `json:"exposed"`
+	LongLived       int `json:"long_lived"`
 	FetchAndRelease int `json:"fetch_and_release"` // can fetch, and sign, publish or deploy
 }
 
