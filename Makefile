@@ -10,13 +10,14 @@ BIN      := bin/sallyport
 COSIGN   := tools/bin/cosign
 RUNSC    := tools/bin/runsc
 RUNSC_AT := v0.0.0-20260905035102-160fafc42237
+CHECKERS := tools/bin/amicontained tools/bin/kdigger
 JSTOOLS  := test/sigstore-js/node_modules
 DRILL_SANDBOXES ?= namespaces
 FLAGS    := -trimpath -buildvcs=false
 
 export CGO_ENABLED ?= 0
 
-.PHONY: help build zoneinit run test check bench lint tools compat drill drill-compare fuzz-zone fault-zone deps clean
+.PHONY: help build zoneinit run test check bench lint tools compat drill drill-compare escape fuzz-zone fault-zone deps clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +66,11 @@ $(RUNSC): Makefile
 	GOBIN=$(abspath $(dir $@)) GOFLAGS= $(GO) install gvisor.dev/gvisor/runsc@$(RUNSC_AT)
 	@touch $@
 
+$(CHECKERS) &: tools/checkers/go.mod tools/checkers/go.sum
+	@mkdir -p $(dir $@)
+	cd tools/checkers && $(GO) build $(FLAGS) -ldflags "-s -w" -o ../bin/ tool
+	@touch $(CHECKERS)
+
 $(JSTOOLS)/.package-lock.json: test/sigstore-js/package-lock.json
 	cd test/sigstore-js && npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
@@ -78,6 +84,10 @@ drill: deps build ## replay the known attacks against this set-up
 drill-compare: deps build ## the same plainly and under other sandboxes, write docs/drill.md
 	@scripts/deps bench
 	$(GO) run ./scripts/drillcompare -sallyport $(BIN) -sandbox $(DRILL_SANDBOXES)
+
+escape: deps build $(RUNSC) $(CHECKERS) ## run public checkers of containers in each sandbox (docs/escape.md)
+	@scripts/deps bench
+	@scripts/checkers
 
 fault-zone: build ## make each system call fail by which a zone is made, once; all errors with SALLYPORT_TEST_ALL_FAULTS=1
 	SALLYPORT_TEST_EACH_FAULT=1 $(GO) test -count=1 -timeout 60m -run TestFailsClosedAtEachSystemCall -v ./internal/sandbox/namespaces

@@ -47,6 +47,43 @@ func lacks() []lack {
 	}
 }
 
+// TestDocumentedLacks holds the table of docs/sandbox.md to the rows that are tried.
+func TestDocumentedLacks(t *testing.T) {
+	raw, err := os.ReadFile("../../../docs/sandbox.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, found := strings.Cut(string(raw), "| primitive | level | without it |\n")
+	table, _, ended := strings.Cut(text, "\n\n")
+	if !found || !ended {
+		t.Fatal("docs/sandbox.md has no table of primitives")
+	}
+	levels := map[string]string{}
+	for row := range strings.SplitSeq(table, "\n") {
+		cells := strings.Split(row, "|")
+		if len(cells) != 5 {
+			t.Fatalf("a row of other cells: %q", row)
+		}
+		for i, name := range strings.Split(cells[1], "`") {
+			if i%2 == 1 {
+				levels[name] = strings.TrimSpace(cells[2])
+			}
+		}
+	}
+	for _, l := range lacks() {
+		if levels[l.primitive] != l.level {
+			t.Errorf("docs/sandbox.md says %q of a host without %s, the kernel says %s", levels[l.primitive], l.primitive, l.level)
+		}
+		delete(levels, l.primitive)
+	}
+	for _, untried := range []string{"nesting", "idmap"} { // a host has them or has not: no filter takes them away
+		delete(levels, untried)
+	}
+	for name := range levels {
+		t.Errorf("docs/sandbox.md says what comes without %s, and nothing tries it", name)
+	}
+}
+
 // lackEnv makes TestHostLacks the controller on a host that lacks a primitive,
 // and lackAnswer is the file that it says in what came of it.
 const (

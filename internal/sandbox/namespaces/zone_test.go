@@ -275,6 +275,31 @@ func TestZoneCopy(t *testing.T) {
 	}
 }
 
+// The mount table names the places of an overlay's layers as the zone's init had
+// them, not where they lie on the host. Without layers the directory itself is
+// mounted, and named: that the search would find it.
+func TestZoneOverlayNamesNoHostPath(t *testing.T) {
+	s := newSandbox(t, nil)
+	for _, layered := range []bool{true, false} {
+		dir := owned(t, s, "tell-tale", "tell-tale/lower", "tell-tale/upper", "tell-tale/work")
+		spec := script("grep -c ' /box ' /proc/self/mountinfo; grep -c tell-tale /proc/self/mountinfo")
+		spec.Overlay = sandbox.Overlay{Upper: dir + "/tell-tale/upper", Work: dir + "/tell-tale/work"}
+		want := "1\n1\n"
+		if layered {
+			t.Cleanup(func() { // overlayfs leaves them with mode 0
+				for _, name := range []string{"", "incompat", "incompat/volatile"} {
+					_ = os.Chmod(filepath.Join(dir, "tell-tale/work/work", name), 0o700)
+				}
+			})
+			spec.Overlay.Lower = []string{dir + "/tell-tale/lower"}
+			want = "1\n0\n"
+		}
+		if out, _ := run(t, s, spec); out != want {
+			t.Errorf("layered %v: lines for /box and lines that name the host's directory: %q, want %q", layered, out, want)
+		}
+	}
+}
+
 // A project of root's is writable without anything in the zone being root: its
 // files seem to belong to the zone's user, and what is new belongs to root.
 func TestWritableMountOfAnotherOwner(t *testing.T) {
