@@ -353,3 +353,12 @@ func (n Node) File() string {
 	}
 	return n.d.file
 }
+
+// ReadAll reads a file up to the limit of one file; what is longer is an error.
+func ReadAll(r io.Reader) ([]byte, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
+	if err == nil && len(raw) > MaxBytes {
+		err = fmt.Errorf("more than %d bytes: no CI file is read beyond that", MaxBytes)
+	}
+	return raw, err
+}
