@@ -31,7 +31,7 @@ func (x *domain) about(id finding.ID, c held) finding.Finding {
 	r, _ := finding.Find(id)
 	f := finding.Finding{
 		Rule: id, Severity: r.Severity, Confidence: finding.Proven, Strict: r.Strict, System: x.def.System,
-		File: x.def.File, Line: c.Where.Line, Domain: c.job.ID, Crossing: r.Breaks,
+		File: x.def.File, Line: c.Where.Line, Domain: c.job.ID, JobLine: c.job.Where.Line, Crossing: r.Breaks,
 	}
 	if c.Where.File != "" {
 		f.File = c.Where.File

@@ -1,4 +1,21 @@
 package audit
 
+import (
+	"io/fs"
+
+	"github.com/sallyport/sallyport/internal/audit/ci"
+	"github.com/sallyport/sallyport/internal/audit/github"
+	"github.com/sallyport/sallyport/internal/audit/gitlab"
+)
+
 // frontends are the CI systems that can be read.
-func frontends() []frontend { return nil }
+func frontends() []frontend {
+	return []frontend{
+		{ci.GitHub, github.Owns, func(repo fs.FS, file string, o Options) (ci.Definition, error) {
+			return github.Read(repo, file, github.Options{Owner: o.Owner, Trusted: o.Trusted, DefaultPermissions: o.DefaultPermissions})
+		}},
+		{ci.GitLab, gitlab.Owns, func(repo fs.FS, file string, o Options) (ci.Definition, error) {
+			return gitlab.Read(repo, file, o.Owner, o.Trusted)
+		}},
+	}
+}

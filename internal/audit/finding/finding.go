@@ -90,6 +90,8 @@ type Finding struct {
 	Fix      []string        `json:"fix"`                // what to do, concrete for this file, best first
 	Credited []string        `json:"credited,omitempty"` // mitigations that were recognised
 	Crossing []boundary.Rule `json:"crossing,omitempty"` // rules of the boundary that the path breaks
+	// JobLine is where the job begins; 0: there is none.
+	JobLine int `json:"job_line,omitempty"`
 	// Fingerprint names the finding across changes of lines; see Finding.Print.
 	Fingerprint string `json:"fingerprint"`
 	// Strict: reported with the strict profile only.
