@@ -71,6 +71,9 @@ func ListIdentities(repository string, defs []ci.Definition) []Identity {
 	clean := map[string]bool{}
 	dirty := map[string]bool{}
 	for _, x := range domains(defs) {
+		if i, ok := jobIdentity(repository, x); ok {
+			by[i.ID] = i
+		}
 		for _, c := range x.holds {
 			key := identityKey(x, c)
 			i := by[key]
@@ -94,6 +97,22 @@ func ListIdentities(repository string, defs []ci.Definition) []Identity {
 	}
 	slices.SortFunc(out, func(a, b Identity) int { return cmp.Compare(a.ID, b.ID) })
 	return out
+}
+
+// jobIdentity is the job itself: whatever its steps hold, it can do.
+func jobIdentity(repository string, x *domain) (*Identity, bool) {
+	if len(x.high()) == 0 {
+		return nil, false
+	}
+	i := &Identity{ID: "job:" + domainOf(*x.def, *x.jobs[0]), Kind: "job", Repository: repository}
+	for _, c := range x.holds {
+		if !c.Is(ci.Low) && !c.Is(ci.Unsorted) {
+			i.take(x, c)
+		}
+	}
+	i.Where = []Use{{x.def.File, x.jobs[0].Where.Line, x.name(), "all that its steps hold"}}
+	i.LongLived, i.Instead = false, ""
+	return i, true
 }
 
 // identityKey names an identity: a stored value by its name, what is minted for

@@ -20,7 +20,6 @@ import (
 	"github.com/sallyport/sallyport/internal/audit/render"
 	"github.com/sallyport/sallyport/internal/audit/suppress"
 	"github.com/sallyport/sallyport/internal/boundary"
-	"github.com/sallyport/sallyport/internal/framework"
 )
 
 // auditFlags are what `sallyport audit` was asked for.
@@ -173,7 +172,7 @@ func (a *app) renderAudit(r finding.Report, in *auditInput) error {
 			continue
 		}
 		c := render.Context{
-			Version: a.version, Source: in.source, Color: a.tty && a.wantsColour(), Taxa: taxaOf,
+			Version: a.version, Source: in.source, Color: a.tty && a.wantsColour(),
 		}
 		if err := f.Render(a.stdout, r, c); err != nil {
 			return fmt.Errorf("write report: %w", err)
@@ -181,14 +180,6 @@ func (a *app) renderAudit(r finding.Report, in *auditInput) error {
 		return nil
 	}
 	return usagef("no output form %q", a.format)
-}
-
-func taxaOf(id finding.ID) []render.Taxon {
-	var all []render.Taxon
-	for _, t := range framework.Taxa(string(id)) {
-		all = append(all, render.Taxon{Taxonomy: t.Framework, ID: t.ID, Name: t.Title})
-	}
-	return all
 }
 
 func (a *app) drawAudit(form, title string, defs []ci.Definition) error {

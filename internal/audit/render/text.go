@@ -33,7 +33,7 @@ func Text(out io.Writer, r finding.Report, c Context) error {
 	for _, e := range r.Errors {
 		fmt.Fprintf(w, "not read: %s: %s\n", place(e.File, e.Line), plain(e.Why))
 	}
-	if len(r.Gaps)+len(r.Errors)+len(all) > 0 {
+	if len(r.Gaps)+len(r.Errors) > 0 {
 		fmt.Fprintln(w)
 	}
 	fmt.Fprintln(w, summary(r, len(all), len(suppressed)))
