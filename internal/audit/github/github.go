@@ -7,7 +7,6 @@
 package github
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -37,7 +36,7 @@ func Owns(p string) bool {
 
 // Read reads one workflow. repo holds the files that it refers to; nil: none.
 func Read(repo fs.FS, file string, o Options) (ci.Definition, error) {
-	root, err := load(repo, file)
+	root, err := tree.Load(repo, file)
 	if err != nil {
 		return ci.Definition{}, err
 	}
@@ -54,30 +53,6 @@ func Read(repo fs.FS, file string, o Options) (ci.Definition, error) {
 		r.gap("", file, "the file is larger than what is looked at", root.Place())
 	}
 	return *r.def, nil
-}
-
-// load reads one YAML file of the repository.
-func load(repo fs.FS, file string) (tree.Node, error) {
-	if repo == nil {
-		return tree.Node{}, errors.New("no files of the repository are at hand")
-	}
-	f, err := repo.Open(file)
-	if err != nil {
-		return tree.Node{}, err
-	}
-	defer f.Close()
-	raw, err := tree.ReadAll(f)
-	if err != nil {
-		return tree.Node{}, fmt.Errorf("read %s: %w", file, err)
-	}
-	docs, err := tree.Parse(file, raw)
-	if err != nil {
-		return tree.Node{}, err
-	}
-	if len(docs) == 0 {
-		return tree.Node{}, fmt.Errorf("%s is empty", file)
-	}
-	return docs[0], nil
 }
 
 // reader fills one definition.

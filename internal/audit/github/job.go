@@ -278,7 +278,7 @@ func (r *reader) called(c call, p tree.Pair, uses tree.Node) {
 		r.foreign(c, p, uses)
 		return
 	}
-	root, err := load(r.repo, path.Clean(local))
+	root, err := tree.Load(r.repo, path.Clean(local))
 	if err != nil {
 		r.gap(c.prefix+p.Key.Text(), ref, "the called workflow cannot be read: "+err.Error(), uses.Place())
 		return

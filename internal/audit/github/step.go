@@ -224,7 +224,7 @@ func (s *stepReader) composite(dir, ref string, uses tree.Node) {
 	var root tree.Node
 	var err error
 	for _, name := range []string{"action.yml", "action.yaml"} {
-		if root, err = load(s.repo, path.Join(dir, name)); err == nil {
+		if root, err = tree.Load(s.repo, path.Join(dir, name)); err == nil {
 			break
 		}
 	}

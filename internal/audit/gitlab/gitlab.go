@@ -71,7 +71,8 @@ func keywords() []string {
 // load reads a file and those that it includes. What is read later does not
 // replace what the including file says.
 func (r *reader) load(file string, depth int) error {
-	docs, err := r.parse(file)
+	r.seen[file] = true
+	docs, err := tree.LoadAll(r.repo, file)
 	if err != nil {
 		return err
 	}
@@ -90,23 +91,6 @@ func (r *reader) load(file string, depth int) error {
 		}
 	}
 	return nil
-}
-
-func (r *reader) parse(file string) ([]tree.Node, error) {
-	if r.repo == nil {
-		return nil, fs.ErrNotExist
-	}
-	r.seen[file] = true
-	f, err := r.repo.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	raw, err := tree.ReadAll(f)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", file, err)
-	}
-	return tree.Parse(file, raw)
 }
 
 func (r *reader) take(p tree.Pair) {

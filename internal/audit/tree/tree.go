@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -361,4 +362,33 @@ func ReadAll(r io.Reader) ([]byte, error) {
 		err = fmt.Errorf("more than %d bytes: no CI file is read beyond that", MaxBytes)
 	}
 	return raw, err
+}
+
+// Load reads the first document of a file of a repository.
+func Load(repo fs.FS, file string) (Node, error) {
+	docs, err := LoadAll(repo, file)
+	if err != nil {
+		return Node{}, err
+	}
+	if len(docs) == 0 {
+		return Node{}, fmt.Errorf("%s is empty", file)
+	}
+	return docs[0], nil
+}
+
+// LoadAll reads all documents of a file of a repository.
+func LoadAll(repo fs.FS, file string) ([]Node, error) {
+	if repo == nil {
+		return nil, errors.New("no files of the repository are at hand")
+	}
+	f, err := repo.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // it was read only
+	raw, err := ReadAll(f)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	return Parse(file, raw)
 }
