@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/sallyport/sallyport/internal/audit/ci"
 )
 
@@ -503,16 +504,23 @@ func short(f Facts, line int) string {
 // about: it could say anything.
 func TestEveryRowOfEvents(t *testing.T) {
 	hit := map[string]map[int]bool{}
+	watch := func(program string, row int) {
+		if hit[program] == nil {
+			hit[program] = map[int]bool{}
+		}
+		hit[program][row] = true
+	}
 	for _, line := range strings.Split(strings.TrimSpace(events), "\n") {
 		commands, _, _ := strings.Cut(line, " => ")
-		r := &Reader{}
-		r.watch = func(program string, row int) {
-			if hit[program] == nil {
-				hit[program] = map[int]bool{}
-			}
-			hit[program][row] = true
-		}
+		r := &Reader{watch: watch}
 		r.Read(Source{Text: lineText(commands)})
+	}
+	for _, repo := range []string{"testdata/read/files.txtar", "testdata/read/plain.txtar"} {
+		a, err := txtar.ParseFile(repo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		replay(a, watch)
 	}
 	for _, all := range []map[string]table{nodeTables, pythonTables, nativeTables, buildTables, otherTables, systemTables} {
 		for program, tab := range all {

@@ -172,7 +172,7 @@ func (w *walk) source(c *call) {
 // interpreter reads what a shell, python or the like is told to run.
 func (w *walk) interpreter(c *call) bool {
 	lang := language(c.name)
-	if c.name == "" || !oneOf(lang, "bash|posix|pwsh|cmd|python|node|ruby|perl") {
+	if c.name == "" || c.name == "." || c.name == "env" || !oneOf(lang, "bash|posix|pwsh|cmd|python|node|ruby|perl") {
 		return false
 	}
 	shell := oneOf(lang, "bash|posix|pwsh|cmd")
