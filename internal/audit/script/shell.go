@@ -101,9 +101,9 @@ func nested(s string) bool {
 	n := 0
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
-		case '(', '{', '[', '`':
+		case '(', '{', '[', '`', '?':
 			n++
-		case '!', '~', '-', '+', '?', '|', '&':
+		case '!', '~', '-', '+', '|', '&':
 			// Of arithmetic and of lists: they count where they follow each other.
 			if i > 0 && (s[i-1] == s[i] || s[i-1] == ' ') {
 				n++
