@@ -45,6 +45,7 @@ npm dist-tag add x latest => -
 pnpm config set ignore-scripts true ;; pnpm i => T2 npm
 pnpm store path => -
 pnpm --version => -
+pnpm runtime set node 22 => -
 pnpm fetch => T2 npm
 pnpm install --lockfile-only => T2 npm
 pnpm add -g pnpm@latest => T1 npm F
@@ -179,6 +180,8 @@ cargo fetch => -
 cargo install cargo-deb => T1 cargo F
 cargo install cargo-deb@2.0.0 => T1 cargo
 cargo install cargo-deb --version 2.0.0 => T1 cargo
+cargo install x --git https://git.example/x --rev 0123456789abcdef => T1 cargo
+cargo install --path . => T1 cargo
 cargo publish => T1 cargo
 cargo publish --no-verify => -
 cargo test => T1 cargo
@@ -426,7 +429,8 @@ docker builder build --network=host . => T1 oci U
 docker compose build --build-arg T=$NPM_TOKEN => T1 oci U
 docker build --build-arg VERSION=$VERSION . => -
 docker buildx bake --allow security.insecure => T1 oci U
-docker compose up -d => T3 oci
+docker compose up -d => -
+go run main.go => T1 go
 docker run alpine true => -
 docker run -v $PWD:/w alpine:3.19 true => T3 oci
 docker container run -e X img => T3 oci F
