@@ -35,7 +35,7 @@ const (
 // uses are the commands that use a credential, or verify something.
 var uses = map[string][]use{
 	"npm":              {{sub: "publish|unpublish|deprecate|stage", class: ci.Publish, object: first}, {sub: "dist-tag|dist-tags add|rm", class: ci.Publish, object: first}, {sub: "owner|access add|rm|grant|set", class: ci.Publish}, {sub: "audit signatures", verifies: true}},
-	"pnpm":             {{sub: "publish", class: ci.Publish, object: first}, {sub: "-r|recursive publish", class: ci.Publish}, {sub: "stage", class: ci.Publish}},
+	"pnpm":             {{sub: "publish", class: ci.Publish, object: first}, {sub: "-r|recursive publish", class: ci.Publish}, {sub: "stage|unpublish|deprecate", class: ci.Publish}, {sub: "dist-tag|dist-tags add|rm", class: ci.Publish, object: first}},
 	"yarn":             {{sub: "publish", class: ci.Publish}, {sub: "npm publish|tag", class: ci.Publish}, {sub: "workspaces foreach", with: "publish", class: ci.Publish}},
 	"bun":              {{sub: "publish", class: ci.Publish}},
 	"deno":             {{sub: "publish|deploy", class: ci.Publish}},

@@ -20,6 +20,7 @@ pnpm publish -r --no-git-checks => P
 pnpm recursive publish => P
 pnpm changeset publish => P
 pnpm stage => P
+pnpm dist-tag add x@1.0.0 next => P x@1.0.0
 yarn publish => P
 yarn npm publish => P
 yarn workspaces foreach --all npm publish => P

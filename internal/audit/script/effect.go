@@ -84,7 +84,7 @@ func (w *walk) inner(c *call, n int) {
 // no fixed version.
 func (w *walk) brings(c *call, e *ci.Event, t *table, n int) {
 	operands := c.operands()
-	version := c.value("--version -v --revision") != ""
+	version := c.value("--version -v --revision --rev --tag") != ""
 	for _, i := range operands[min(n, len(operands)):] {
 		spec := c.args[i].text
 		if isPath(spec) || strings.HasPrefix(spec, "$") {
@@ -135,7 +135,9 @@ func floating(ecosystem, spec string) bool {
 		return !strings.Contains(spec, "==") || strings.Contains(spec, ".*")
 	case "gem", "choco", "snap", "nuget":
 		return !strings.Contains(spec, ":")
-	case "cargo", "npm", "go":
+	case "go":
+		return strings.Contains(spec, "@") && loose(spec)
+	case "cargo", "npm":
 		return loose(spec)
 	}
 	return false

@@ -60,6 +60,12 @@ func (w *walk) line(s, lang string, at int) {
 	if s == "" || strings.HasPrefix(s, "#") || lang == "cmd" && (strings.HasPrefix(s, "::") || strings.HasPrefix(lower, "rem ")) {
 		return
 	}
+	if lang == "pwsh" && (strings.Contains(lower, "iex") || strings.Contains(lower, "invoke-expression")) && strings.Contains(lower, "downloadstring") {
+		c := &call{name: "iex", at: at}
+		w.position(c, s)
+		w.fetchedRun(c, quoted(s))
+		return
+	}
 	stdin := w.stdin
 	w.stdin = ""
 	for _, p := range pieces(s, lang) {
@@ -71,6 +77,16 @@ func (w *walk) line(s, lang string, at int) {
 		w.stdin, w.stdout = w.stdout, ""
 	}
 	w.stdin = stdin
+}
+
+// quoted returns the first text in quotes.
+func quoted(s string) string {
+	i := strings.IndexAny(s, `"'`)
+	if i < 0 {
+		return "an address that is not told"
+	}
+	text, _, _ := strings.Cut(s[i+1:], s[i:i+1])
+	return text
 }
 
 // piece is one command of a line.

@@ -222,22 +222,16 @@ func (w *walk) scripts(c *call, p *project, names []string) {
 // into reads text of another file of the repository. All that it does is said
 // of the command that led there.
 func (w *walk) into(c *call, via, file, text, shell string) {
-	if w.files >= maxFiles {
-		w.gap(c.text, "files that name files that name files: "+file, c.place)
+	leave := w.open(c, via, file)
+	if leave == nil {
 		return
 	}
 	t := w.src.beside(text, c.place)
 	t.line, t.file = c.text, file
-	before := w.via
-	if w.via = via + " (" + file + ")"; before != "" {
-		w.via = before
-	}
-	w.files++
 	args := w.args
 	w.apart(func() { w.read(t, shell) })
 	w.args = args
-	w.files--
-	w.via = before
+	leave()
 }
 
 // file reads a script of the repository.
@@ -272,20 +266,31 @@ func (w *walk) file(c *call, file string, args []arg, lang string, here bool) {
 
 // sourced reads a file into the same shell: its functions and folder stay.
 func (w *walk) sourced(c *call, name, raw string) {
-	if w.files >= maxFiles {
-		w.gap(c.text, "files that name files that name files: "+name, c.place)
+	leave := w.open(c, c.name, name)
+	if leave == nil {
 		return
 	}
 	t := w.src.beside(raw, c.place)
 	t.line, t.file = c.text, name
-	before := w.via
-	if w.via == "" {
-		w.via = c.name + " (" + name + ")"
-	}
-	w.files++
 	w.read(t, "bash")
-	w.files--
-	w.via = before
+	leave()
+}
+
+// open goes one file deeper, unless that is too deep; what it returns goes back.
+// A file that names a part of itself is the same file.
+func (w *walk) open(c *call, via, file string) (leave func()) {
+	before, files := w.via, w.files
+	if file != w.src.file {
+		if w.files >= maxFiles {
+			w.gap(c.text, "files that name files that name files: "+file, c.place)
+			return nil
+		}
+		w.files++
+	}
+	if w.via == "" {
+		w.via = via + " (" + file + ")"
+	}
+	return func() { w.via, w.files = before, files }
 }
 
 func shellName(file string) bool {

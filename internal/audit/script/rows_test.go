@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/sallyport/sallyport/internal/audit/ci"
 )
 
@@ -44,6 +45,7 @@ npm dist-tag add x latest => -
 pnpm config set ignore-scripts true ;; pnpm i => T2 npm
 pnpm store path => -
 pnpm --version => -
+pnpm runtime set node 22 => -
 pnpm fetch => T2 npm
 pnpm install --lockfile-only => T2 npm
 pnpm add -g pnpm@latest => T1 npm F
@@ -178,6 +180,8 @@ cargo fetch => -
 cargo install cargo-deb => T1 cargo F
 cargo install cargo-deb@2.0.0 => T1 cargo
 cargo install cargo-deb --version 2.0.0 => T1 cargo
+cargo install x --git https://git.example/x --rev 0123456789abcdef => T1 cargo
+cargo install --path . => T1 cargo
 cargo publish => T1 cargo
 cargo publish --no-verify => -
 cargo test => T1 cargo
@@ -425,7 +429,8 @@ docker builder build --network=host . => T1 oci U
 docker compose build --build-arg T=$NPM_TOKEN => T1 oci U
 docker build --build-arg VERSION=$VERSION . => -
 docker buildx bake --allow security.insecure => T1 oci U
-docker compose up -d => T3 oci
+docker compose up -d => -
+go run main.go => T1 go
 docker run alpine true => -
 docker run -v $PWD:/w alpine:3.19 true => T3 oci
 docker container run -e X img => T3 oci F
@@ -503,16 +508,23 @@ func short(f Facts, line int) string {
 // about: it could say anything.
 func TestEveryRowOfEvents(t *testing.T) {
 	hit := map[string]map[int]bool{}
+	watch := func(program string, row int) {
+		if hit[program] == nil {
+			hit[program] = map[int]bool{}
+		}
+		hit[program][row] = true
+	}
 	for _, line := range strings.Split(strings.TrimSpace(events), "\n") {
 		commands, _, _ := strings.Cut(line, " => ")
-		r := &Reader{}
-		r.watch = func(program string, row int) {
-			if hit[program] == nil {
-				hit[program] = map[int]bool{}
-			}
-			hit[program][row] = true
-		}
+		r := &Reader{watch: watch}
 		r.Read(Source{Text: lineText(commands)})
+	}
+	for _, repo := range []string{"testdata/read/files.txtar", "testdata/read/plain.txtar"} {
+		a, err := txtar.ParseFile(repo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		replay(a, watch)
 	}
 	for _, all := range []map[string]table{nodeTables, pythonTables, nativeTables, buildTables, otherTables, systemTables} {
 		for program, tab := range all {

@@ -72,14 +72,14 @@ func (w *walk) builtin(c *call) bool {
 // cd changes the folder. Names that stand for the root of the checkout lead
 // there; what cannot be told leads nowhere known.
 func (w *walk) cd(to string) {
-	rel, ok := local(to)
+	rel, ok := local(w.scriptFolder(to))
 	switch {
 	case to == "" || to == "-" || !ok:
 		w.dir = unknown
 		if from := w.r.state.clones[path.Base(to)]; from != "" {
 			w.dir = path.Base(to)
 		}
-	case rel != to: // from the root
+	case strings.HasPrefix(rel, "/"): // from the root
 		w.dir = clean(rel)
 	case w.dir == unknown:
 	default:
@@ -112,7 +112,7 @@ func local(p string) (string, bool) {
 // below returns the path of a file of the repository, false where it is none
 // that can be told.
 func (w *walk) below(p string) (string, bool) {
-	rel, ok := local(strings.TrimPrefix(strings.TrimPrefix(p, "$PWD/"), "$(pwd)/"))
+	rel, ok := local(strings.TrimPrefix(strings.TrimPrefix(w.scriptFolder(p), "$PWD/"), "$(pwd)/"))
 	switch {
 	case !ok:
 		return "", false
@@ -123,6 +123,20 @@ func (w *walk) below(p string) (string, bool) {
 	}
 	joined := path.Join(w.dir, strings.ReplaceAll(rel, `\`, "/"))
 	return joined, joined != ".." && !strings.HasPrefix(joined, "../")
+}
+
+// scriptFolder puts the folder of the script that is read in the place of what
+// scripts write for it: "$(dirname "$0")/x", $(cd "$(dirname "$0")/.." && pwd).
+func (w *walk) scriptFolder(p string) string {
+	if w.src.file == "" || !strings.HasPrefix(p, "$(") || !strings.Contains(p, "dirname") || !strings.Contains(p, "$0") && !strings.Contains(p, "BASH_SOURCE") {
+		return p
+	}
+	end := balanced(p[1:]) + 1
+	dir := path.Dir(w.src.file)
+	for range strings.Count(p[:end], "/..") {
+		dir = path.Dir(dir)
+	}
+	return path.Join("$CI_PROJECT_DIR", dir) + p[end:]
 }
 
 // eval reads its words as shell text.
@@ -172,7 +186,7 @@ func (w *walk) source(c *call) {
 // interpreter reads what a shell, python or the like is told to run.
 func (w *walk) interpreter(c *call) bool {
 	lang := language(c.name)
-	if c.name == "" || !oneOf(lang, "bash|posix|pwsh|cmd|python|node|ruby|perl") {
+	if c.name == "" || c.name == "." || c.name == "env" || !oneOf(lang, "bash|posix|pwsh|cmd|python|node|ruby|perl") {
 		return false
 	}
 	shell := oneOf(lang, "bash|posix|pwsh|cmd")

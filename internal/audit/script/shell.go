@@ -9,7 +9,11 @@ import (
 
 // read reads a text in the language of its shell.
 func (w *walk) read(t *text, shell string) {
-	if w.depth >= maxDepth || strings.TrimSpace(t.raw) == "" {
+	if strings.TrimSpace(t.raw) == "" {
+		return
+	}
+	if w.depth >= maxDepth {
+		w.gap(t.raw, "text within text within text, too deep to be read", t.at)
 		return
 	}
 	before := w.src
@@ -101,9 +105,9 @@ func nested(s string) bool {
 	n := 0
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
-		case '(', '{', '[', '`':
+		case '(', '{', '[', '`', '?':
 			n++
-		case '!', '~', '-', '+', '?', '|', '&':
+		case '!', '~', '-', '+', '|', '&':
 			// Of arithmetic and of lists: they count where they follow each other.
 			if i > 0 && (s[i-1] == s[i] || s[i-1] == ' ') {
 				n++
@@ -274,6 +278,7 @@ func (w *walk) joined(one *syntax.Word) string {
 
 // put keeps a variable whose value is known.
 func (w *walk) put(name, value string, more bool) {
+	value = w.scriptFolder(value)
 	if more {
 		value = w.vars[name] + value
 	}

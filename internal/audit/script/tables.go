@@ -45,7 +45,7 @@ var nodeTables = map[string]table{
 	}},
 	"pnpm": {ecosystem: "npm", valued: "--prefix -C --dir --filter -F --registry --tag --otp --access --reporter", rules: []rule{
 		{sub: "config|c set", then: configures},
-		{sub: "setup|store|env|root|bin|list|ls|why|outdated|audit|licenses|view|info|login|logout|whoami|config|patch|help|prune|server|cache"},
+		{sub: "setup|store|env|root|bin|list|ls|why|outdated|audit|licenses|view|info|login|logout|whoami|config|patch|help|prune|server|cache|runtime|stage|dist-tag|dist-tags|owner|access|deprecate|undeprecate|unpublish|ping|search|token|profile|team|set|get|pkg|approve-builds|ignored-builds|cat-file|cat-index|find-hash|doctor|completion|bugs|docs|repo|star|unstar|stars|hook|org|sbom|with"},
 		{sub: "fetch", tier: t2, why: onlyFetches},
 		{sub: "i|install|add", with: "--lockfile-only", tier: t2, why: onlyFetches},
 		{sub: "i|install|add|update|up", when: global, tier: t1, why: "installs a tool", then: tools},

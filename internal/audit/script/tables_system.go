@@ -1,7 +1,5 @@
 package script
 
-import "github.com/sallyport/sallyport/internal/audit/ci"
-
 // systemTables are the packages of distributions, downloads, and containers.
 var systemTables = map[string]table{
 	"apt-get": {ecosystem: "deb", valued: "-o -c -t --target-release", rules: []rule{
@@ -78,7 +76,6 @@ var dockerRules = []rule{
 	{sub: "builder|image build", then: builds},
 	{sub: "buildx build|bake|b", then: builds},
 	{sub: "compose build", then: builds},
-	{sub: "compose run|up", tier: ci.ThirdParty, why: "runs the images of the compose file"},
 	{sub: "container run", then: containers},
 	{sub: "run", then: containers},
 	{sub: "create", then: containers},

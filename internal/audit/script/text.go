@@ -136,7 +136,7 @@ func mask(s string) (string, []span) {
 
 // maxExpression is how long an expression may be, in bytes: without a limit,
 // many that never end would each be looked for to the end of the text.
-const maxExpression = 4096
+const maxExpression = 1024
 
 // expression returns the end of the expression that begins at i, or 0: ${{ }}
 // of GitHub and Azure, $[[ ]] of GitLab, << parameters.x >> of CircleCI.
@@ -277,12 +277,16 @@ func word(s string) int {
 
 // oneOf tells whether s is one of the words of a list with bars between.
 func oneOf(s, list string) bool {
-	for list != "" {
-		one, rest, _ := strings.Cut(list, "|")
-		if one == s {
-			return true
+	for from := 0; from <= len(list)-len(s); {
+		end := from + len(s)
+		if list[from:end] == s && (end == len(list) || list[end] == '|') {
+			return s != ""
 		}
-		list = rest
+		next := strings.IndexByte(list[from:], '|')
+		if next < 0 {
+			return false
+		}
+		from += next + 1
 	}
 	return false
 }
