@@ -89,6 +89,8 @@ func builders(name string) []does {
 		return nil
 	case "crazy-max/ghaction-upx", "gradle/gradle-build-action":
 		return []does{{executes: "maven", why: "gradle runs the plugins of the build", condition: func(s *stepReader) bool { return s.with("arguments") != "" }}}
+	case "pnpm/setup":
+		return []does{{executes: "npm", why: "it installs the packages, and their install scripts run", condition: unlessFalse("install")}}
 	case "pnpm/action-setup":
 		return []does{{executes: "npm", why: "run_install installs the packages, and their install scripts run", condition: func(s *stepReader) bool {
 			v := s.with("run_install")

@@ -71,9 +71,24 @@ func (w *walk) recipes(c *call, m *makefile, vars map[string]string, recipes []s
 		w.cd(to)
 	}
 	for _, line := range recipes {
+		if computed(line) {
+			w.event(c, ci.Event{Tier: ci.Executes, Ecosystem: "make", Why: via + " runs what functions of its Makefile make up"})
+			continue
+		}
 		w.into(c, via, m.file, m.expand(line, vars, 0), "posix")
 	}
 	w.dir = dir
+}
+
+// computed tells whether a line of a recipe is put together by functions of make,
+// so that reading it does not tell what it runs.
+func computed(line string) bool {
+	for _, f := range []string{"$(call ", "$(foreach ", "$(eval ", "${call ", "${foreach "} {
+		if strings.Contains(line, f) {
+			return true
+		}
+	}
+	return false
 }
 
 // makefile returns the Makefile that a command reads, or nil.
