@@ -64,9 +64,15 @@ func program(s string) string {
 	return s
 }
 
-// variable returns the program that a variable stands for, by its name: $PIP,
-// ${NPM_BIN}, $CARGO.
+// variable returns the program that a variable or an expression stands for, by
+// its name: $PIP, ${NPM_BIN}, ${{ matrix.cargo }}.
 func variable(s string) string {
+	if all := Expressions(s); len(all) == 1 {
+		if !strings.HasSuffix(s, "}}") {
+			return path.Base(s)
+		}
+		s = all[0][strings.LastIndexByte(all[0], '.')+1:]
+	}
 	name := strings.ToLower(strings.Trim(s, "${}\""))
 	if i := strings.IndexAny(name, ":-/"); i > 0 {
 		return path.Base(strings.TrimRight(name, "}"))

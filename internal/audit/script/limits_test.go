@@ -118,6 +118,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(uses_, "sh")
 	f.Add(minted, "cmd")
 	f.Fuzz(func(t *testing.T, text, shell string) {
+		defer time.AfterFunc(10*time.Second, func() { panic("more than ten seconds") }).Stop()
 		repo := fstest.MapFS{"Makefile": {Data: []byte(text)}, "package.json": {Data: []byte(text)}, "x.sh": {Data: []byte(text)}, ".goreleaser.yml": {Data: []byte(text)}, "tox.ini": {Data: []byte(text)}}
 		lines := strings.Count(text, "\n") + 1
 		s := Source{Text: text, Shell: shell, Place: ci.Place{File: "ci.yml", Line: 1, Column: 1}}

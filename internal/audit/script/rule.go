@@ -224,6 +224,11 @@ func (w *walk) brought(c *call) bool {
 func (w *walk) other(c *call) {
 	s := &w.r.state
 	switch {
+	case strings.HasPrefix(c.path, "${{") && strings.HasSuffix(c.path, "}}"):
+		if all := Expressions(c.path); w.condition || len(all) != 1 || strings.ContainsAny(all[0], " (=|&!") {
+			return
+		}
+		w.gap(c.text, "a command that the file does not tell", c.place)
 	case strings.Contains(c.path, "node_modules/"):
 		w.event(c, ci.Event{Tier: ci.Executes, Ecosystem: "npm", Why: c.name + " is a program of an installed package"})
 	case strings.ContainsAny(c.path, `/\`) && !strings.HasPrefix(c.path, "/usr/") && !strings.HasPrefix(c.path, "/bin/"):

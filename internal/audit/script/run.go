@@ -151,6 +151,10 @@ func (w *walk) eval(c *call) {
 		w.fetchedRun(c, c.stdin)
 		return
 	}
+	if len(c.args) == 1 && strings.HasPrefix(c.args[0].text, "$") && !strings.ContainsAny(c.args[0].text, " (") {
+		w.gap(c.text, "a command that the file does not tell", c.place)
+		return
+	}
 	if len(c.args) == 1 {
 		w.again(c, c.args[0], "bash")
 		return
@@ -243,7 +247,11 @@ func (w *walk) inline(c *call, i int, lang string) {
 		return
 	}
 	a := c.args[i+1]
-	if a.fetched != "" && oneOf(lang, "bash|posix|pwsh|cmd") {
+	if oneOf(lang, "python|node|ruby|perl") {
+		w.foreignText(c, a.text, lang)
+		return
+	}
+	if a.fetched != "" {
 		w.fetchedRun(c, a.fetched)
 		return
 	}
@@ -308,18 +316,23 @@ func (w *walk) module(c *call, i int) {
 	w.loads(c, "python")
 }
 
-// program reads text of a language that is no shell: the repository's own, but
-// it loads what was installed.
+// program reads a step that is text of a language that is no shell.
 func (w *walk) program(t *text, lang string) {
 	c := &call{name: lang, path: lang, place: t.at, own: oneLine(t.raw)}
 	c.text = c.own
 	if t.line != "" {
 		c.text = t.line
 	}
+	w.foreignText(c, t.raw, lang)
+}
+
+// foreignText is text of a language that is no shell: the repository's own, but
+// it loads what was installed.
+func (w *walk) foreignText(c *call, text, lang string) {
 	w.loads(c, lang)
 	for _, starts := range []string{"subprocess", "os.system", "child_process", "os.popen", "popen3", "system("} {
-		if strings.Contains(t.raw, starts) {
-			w.gap(oneLine(t.raw), lang+" text that starts commands, which are not read", t.at)
+		if strings.Contains(text, starts) {
+			w.gap(c.text, lang+" text that starts commands, which are not read", c.place)
 			return
 		}
 	}

@@ -77,7 +77,11 @@ func (w *walk) shell(t *text, variants ...syntax.LangVariant) {
 		}
 		failed = err
 	}
-	w.gap(oneLine(t.raw), "shell text that does not parse: "+failed.Error(), t.at)
+	where := ""
+	if t.file != "" {
+		where = t.file + ":"
+	}
+	w.gap(t.raw, "shell text that does not parse: "+where+failed.Error(), t.at)
 	w.lines(t, "bash")
 }
 
@@ -153,11 +157,11 @@ func (w *walk) stmt(s *syntax.Stmt) {
 		w.binary(c)
 	case *syntax.IfClause:
 		for ; c != nil; c = c.Else {
-			w.stmts(c.Cond)
+			w.tested(c.Cond)
 			w.stmts(c.Then)
 		}
 	case *syntax.WhileClause:
-		w.stmts(c.Cond)
+		w.tested(c.Cond)
 		w.stmts(c.Do)
 	case *syntax.ForClause:
 		w.loop(c)
@@ -184,6 +188,15 @@ func (w *walk) stmt(s *syntax.Stmt) {
 		w.inside(c)
 	}
 	w.redirects(s)
+}
+
+// tested reads a condition: an expression there is true or false more often
+// than it is a command.
+func (w *walk) tested(all []*syntax.Stmt) {
+	before := w.condition
+	w.condition = true
+	w.stmts(all)
+	w.condition = before
 }
 
 // inside reads the commands within an expression.
@@ -316,6 +329,7 @@ func (w *walk) simple(s *syntax.Stmt, e *syntax.CallExpr) {
 	if len(args) == 0 {
 		return
 	}
+	args[0].text = w.known(args[0].text)
 	c = c.with(args)
 	for _, r := range s.Redirs {
 		switch {
@@ -331,6 +345,19 @@ func (w *walk) simple(s *syntax.Stmt, e *syntax.CallExpr) {
 	}
 	w.run(c)
 	w.redirects(s)
+}
+
+// known puts the value of ${{ env.X }} in, where it is known.
+func (w *walk) known(s string) string {
+	all := Expressions(s)
+	if len(all) != 1 || !strings.HasPrefix(s, "${{") || !strings.HasSuffix(s, "}}") {
+		return s
+	}
+	name, ok := strings.CutPrefix(all[0], "env.")
+	if v := w.r.Env[name]; ok && v != "" {
+		return v
+	}
+	return s
 }
 
 // passedOn tells whether the word is the words of the caller: "$@". Then the

@@ -110,6 +110,8 @@ type walk struct {
 	here   string // the text that is piped in
 	echo   string // the text that the command writes out
 
+	condition bool // what is read is tested
+
 	// quiet: what the command does as an event was said already.
 	quiet bool
 	// via is the command of the CI file and the file that it read.

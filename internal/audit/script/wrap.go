@@ -81,6 +81,9 @@ var wrappers = [...]wrapper{
 
 // wrapped returns the command that c stands before, or nil.
 func wrapped(c *call) *call {
+	if strings.HasPrefix(c.path, "$") {
+		return nil // a name that only looks like one of them
+	}
 	for i := range wrappers {
 		x := &wrappers[i]
 		if x.name != c.name || x.sub != "" && c.matches(x.sub, c.operands()) < 0 {
