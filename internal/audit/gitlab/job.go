@@ -300,6 +300,8 @@ func (r *reader) lines(n tree.Node, out *[]tree.Node, depth int) {
 		}
 	case n.IsText():
 		*out = append(*out, n)
+	case n.IsMap():
+		r.gap("", strings.TrimSpace(n.Line(n.Place().Line)), "a line of a script that YAML takes for a mapping", n.Place())
 	}
 }
 
