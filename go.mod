@@ -37,6 +37,7 @@ require (
 	golang.org/x/tools v0.51.0
 	google.golang.org/protobuf v1.36.11
 	k8s.io/klog/v2 v2.140.0
+	mvdan.cc/sh/v3 v3.12.0
 	oras.land/oras-go/v2 v2.7.0
 )
 

@@ -37,6 +37,8 @@ const (
 	codeNoException code = "E-NO-EXCEPTION"
 	codeLearn       code = "E-LEARN"
 	codeNoTool      code = "E-NO-TOOL"
+	codeNoCI        code = "E-NO-CI"
+	codeAuditFile   code = "E-AUDIT-FILE"
 	codeTampered    code = "E-TAMPERED"
 	codeDiskFull    code = "E-DISK-FULL"
 )

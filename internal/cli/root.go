@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ const envPrefix = "SALLYPORT_"
 const rootLong = `Sallyport keeps untrusted code and release authority apart: they are never in
 the same place at the same time.
 
-  Where would my boundary break?        sallyport plan
+  Where is my boundary broken today?    sallyport audit
   Can I close it without moving CI?     sallyport exec -- npm ci
   Can it hold for the whole pipeline?   sallyport run
   Can I prove it?                       sallyport verify, sallyport log`
@@ -57,6 +58,9 @@ func (a *app) root() *cobra.Command {
 
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
+		a.auditCommand(),
+		a.identitiesCommand(),
+		a.whoCommand(),
 		a.planCommand(),
 		a.runCommand(),
 		a.execCommand(),
@@ -109,8 +113,21 @@ func (a *app) fromEnvironment(cmd *cobra.Command) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	if a.format != "text" && a.format != "json" {
-		return usagef("no output form %q: there is text and json", a.format)
+	return a.checkFormat(cmd)
+}
+
+// formsOf is the annotation of a command that has more output forms than text
+// and json: their names, with spaces between.
+const formsOf = "output forms"
+
+func (a *app) checkFormat(cmd *cobra.Command) error {
+	forms := []string{"text", "json"}
+	if more := cmd.Annotations[formsOf]; more != "" {
+		forms = strings.Fields(more)
+	}
+	if !slices.Contains(forms, a.format) {
+		last := len(forms) - 1
+		return usagef("no output form %q: there is %s and %s", a.format, strings.Join(forms[:last], ", "), forms[last])
 	}
 	return nil
 }
