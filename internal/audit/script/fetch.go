@@ -172,8 +172,8 @@ func ownRepository(url string) bool {
 	return strings.HasPrefix(url, ".") || strings.HasPrefix(url, "/") || strings.HasPrefix(url, "file:")
 }
 
-// path_ returns the folder, below the root, of a file that is run.
-func path_(w *walk, file string) string {
+// folderOf returns the folder, below the root, of a file that is run.
+func (w *walk) folderOf(file string) string {
 	if p, ok := w.below(file); ok {
 		return path.Dir(p)
 	}

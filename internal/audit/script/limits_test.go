@@ -115,7 +115,7 @@ func FuzzRead(f *testing.F) {
 		}
 	}
 	f.Add(lineText(events), "")
-	f.Add(uses_, "sh")
+	f.Add(actLines, "sh")
 	f.Add(minted, "cmd")
 	f.Fuzz(func(t *testing.T, text, shell string) {
 		defer time.AfterFunc(10*time.Second, func() { panic("more than ten seconds") }).Stop()

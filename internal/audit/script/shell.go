@@ -152,6 +152,12 @@ func (w *walk) stmt(s *syntax.Stmt) {
 		w.simple(s, c)
 		return
 	}
+	w.compound(s)
+	w.redirects(s)
+}
+
+// compound reads the parts of a statement that is no simple command.
+func (w *walk) compound(s *syntax.Stmt) {
 	switch c := s.Cmd.(type) {
 	case *syntax.BinaryCmd:
 		w.binary(c)
@@ -187,7 +193,6 @@ func (w *walk) stmt(s *syntax.Stmt) {
 	case *syntax.TestClause:
 		w.inside(c)
 	}
-	w.redirects(s)
 }
 
 // tested reads a condition: an expression there is true or false more often
@@ -310,6 +315,20 @@ func (w *walk) simple(s *syntax.Stmt, e *syntax.CallExpr) {
 		w.redirects(s)
 		return
 	}
+	c := w.begin(e)
+	args := w.words(e.Args)
+	if len(args) == 0 {
+		return
+	}
+	args[0].text = w.known(args[0].text)
+	c = c.with(args)
+	w.feed(c, s.Redirs)
+	w.run(c)
+	w.redirects(s)
+}
+
+// begin makes the call of a simple command, its words not yet read.
+func (w *walk) begin(e *syntax.CallExpr) *call {
 	c := &call{at: int(e.Args[0].Pos().Offset())}
 	from := c.at
 	for _, a := range e.Assigns {
@@ -325,13 +344,13 @@ func (w *walk) simple(s *syntax.Stmt, e *syntax.CallExpr) {
 	if w.site != nil && passedOn(e.Args[0]) {
 		c.place, c.text, c.own = w.site.place, w.site.text, w.site.own
 	}
-	args := w.words(e.Args)
-	if len(args) == 0 {
-		return
-	}
-	args[0].text = w.known(args[0].text)
-	c = c.with(args)
-	for _, r := range s.Redirs {
+	return c
+}
+
+// feed says what a command gets by standard input.
+func (w *walk) feed(c *call, all []*syntax.Redirect) {
+	c.stdin, c.here = w.stdin, w.here
+	for _, r := range all {
 		switch {
 		case r.Hdoc != nil:
 			c.heredoc = r.Hdoc
@@ -339,12 +358,6 @@ func (w *walk) simple(s *syntax.Stmt, e *syntax.CallExpr) {
 			c.here = w.joined(r.Word)
 		}
 	}
-	c.stdin = w.stdin
-	if c.here == "" {
-		c.here = w.here
-	}
-	w.run(c)
-	w.redirects(s)
 }
 
 // known puts the value of ${{ env.X }} in, where it is known.
