@@ -16,6 +16,7 @@ npm ci => T1 npm
 npm ci --ignore-scripts => T2 npm
 npm install --package-lock-only => T2 npm
 npm i left-pad => T1 npm F
+npm i left-pad@ => T1 npm F
 npm i left-pad@1.3.0 => T1 npm
 npm i left-pad@^1.3.0 => T1 npm F
 npm --prefix web ci => T1 npm
@@ -130,6 +131,7 @@ uv sync --no-build => T2 pypi
 uv sync --locked => T1 pypi
 uv add httpx => T1 pypi F
 uv run pytest => T1 pypi
+uv run npm ci => T1 pypi
 uv run --with twine twine upload dist/x => T1 pypi
 uv tool run ruff => T1 pypi F
 uv tool install ruff==0.5.0 => T1 pypi

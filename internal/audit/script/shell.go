@@ -143,8 +143,12 @@ func (w *walk) stmts(all []*syntax.Stmt) {
 // stmt reads one statement. What is tested and what follows from the test are
 // both read: the audit tells what can happen.
 func (w *walk) stmt(s *syntax.Stmt) {
-	if w.budget <= 0 || w.nest >= maxNest {
+	if w.nest >= maxNest {
+		w.gap(w.src.raw, "shell text that nests deeper than is looked at", w.src.at)
 		return
+	}
+	if w.budget <= 0 {
+		return // Read says so
 	}
 	w.nest++
 	defer func() { w.nest-- }()
