@@ -45,6 +45,7 @@ twine upload --repository-url https://pypi.example dist/x => P https://pypi.exam
 python -m twine upload dist/x => P
 uvx twine upload dist/x => P
 uv publish => P
+python setup.py sdist upload => P
 poetry publish => P
 flit publish => P
 hatch publish => P

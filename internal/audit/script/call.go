@@ -32,10 +32,18 @@ type call struct {
 	own   string // as written, in whatever file
 
 	stdin   string // the download that is piped in, or ""
+	pipe    *pipe  // the pipeline that it is part of
 	heredoc *syntax.Word
 	here    string // the text of a here-string, or of echo before the pipe
 	remote  bool   // it runs on another machine
 	at      int    // where it begins in the text
+}
+
+// pipe is a pipeline as it is shown: where a download is run at once, all of it
+// is the command.
+type pipe struct {
+	text  string
+	place ci.Place
 }
 
 // with returns a command that c stands for: the same place, other words.

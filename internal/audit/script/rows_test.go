@@ -177,6 +177,10 @@ pip install --require-hashes --only-binary=:all: -r r.txt ;; python x.py => T1 p
 pip install --require-hashes --only-binary=:all: -r r.txt ;; python -m mytool => T1 pypi
 python x.py => -
 pytest => -
+python setup.py sdist => -
+python setup.py install => T1 pypi
+python3 setup.py develop => T1 pypi
+python scripts/setup.py install => -
 
 cargo fetch => -
 cargo install cargo-deb => T1 cargo F
@@ -189,6 +193,7 @@ cargo publish --no-verify => -
 cargo test => T1 cargo
 cargo build --release => T1 cargo
 cargo +nightly build => T1 cargo
+cargo +nightly fmt => -
 cargo custom => T1 cargo
 cross build => T1 cargo
 maturin build => T1 cargo

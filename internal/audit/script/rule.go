@@ -257,6 +257,11 @@ func (w *walk) loads(c *call, lang string) {
 
 // fetchedRun says the event of a download that is run at once.
 func (w *walk) fetchedRun(c *call, from string) {
+	if c.pipe != nil && c.stdin == from && w.src.line == "" {
+		all := *c
+		all.text, all.place = c.pipe.text, c.pipe.place
+		c = &all
+	}
 	w.event(c, ci.Event{Tier: ci.Executes, Ecosystem: "shell", Floating: floatingURL(from), Why: c.name + " runs what is downloaded from " + oneLine(from)})
 }
 

@@ -253,8 +253,10 @@ func (w *walk) binary(b *syntax.BinaryCmd) {
 // pipeline reads the parts of a pipeline, the last one first in the list. What
 // a download writes is followed to whoever runs it.
 func (w *walk) pipeline(parts []*syntax.Stmt) {
-	stdin, here, stdout := w.stdin, w.here, w.stdout
+	stdin, here, stdout, outer := w.stdin, w.here, w.stdout, w.pipe
 	w.stdout, w.echo = "", ""
+	from, to := int(parts[len(parts)-1].Pos().Offset()), int(parts[0].End().Offset())
+	w.pipe = &pipe{text: oneLine(w.src.written(from, to)), place: w.src.place(from)}
 	for i := len(parts) - 1; i >= 0; i-- {
 		w.apart(func() { w.stmt(parts[i]) })
 		// A filter hands on what it reads; so does what is not known.
@@ -266,7 +268,7 @@ func (w *walk) pipeline(parts []*syntax.Stmt) {
 	if w.stdin != stdin {
 		stdout += w.stdin
 	}
-	w.stdin, w.here, w.stdout = stdin, here, stdout
+	w.stdin, w.here, w.stdout, w.pipe = stdin, here, stdout, outer
 }
 
 // assign reads assignments.
@@ -353,7 +355,7 @@ func (w *walk) begin(e *syntax.CallExpr) *call {
 
 // feed says what a command gets by standard input.
 func (w *walk) feed(c *call, all []*syntax.Redirect) {
-	c.stdin, c.here = w.stdin, w.here
+	c.stdin, c.here, c.pipe = w.stdin, w.here, w.pipe
 	for _, r := range all {
 		switch {
 		case r.Hdoc != nil:

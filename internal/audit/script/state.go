@@ -107,6 +107,7 @@ type walk struct {
 
 	stdin  string // the download that is piped in
 	stdout string // the download that the command writes out
+	pipe   *pipe  // the pipeline that is read
 	here   string // the text that is piped in
 	echo   string // the text that the command writes out
 

@@ -188,6 +188,8 @@ func rewritten(c *call) *call {
 		return c.as("docker", append([]arg{{text: c.name[len("docker-"):], at: -1}}, c.args...))
 	case c.name == "podman" && c.value("--isolation") != "":
 		return nil // that is no sandbox: a table of its own
+	case c.name == "cargo" && len(c.args) > 0 && strings.HasPrefix(c.args[0].text, "+"):
+		return c.as("cargo", c.args[1:]) // a toolchain
 	case strings.HasPrefix(c.name, "pip3."):
 		return c.as("pip", c.args)
 	case aliases[c.name] != "":
