@@ -112,7 +112,7 @@ func (c *call) operands() []int {
 				all = append(all, i)
 			}
 		case len(s) > 1 && s[0] == '-':
-			if !strings.Contains(s, "=") && flagged(s, c.valued) {
+			if !strings.Contains(s, "=") && flagged(s, c.valued) && !c.alone(i) {
 				i++
 			}
 		default:
@@ -120,6 +120,11 @@ func (c *call) operands() []int {
 		}
 	}
 	return all
+}
+
+// alone tells whether a flag that may take a value has none: make -j all.
+func (c *call) alone(i int) bool {
+	return c.args[i].text == "-j" && i+1 < len(c.args) && !isNumber(c.args[i+1].text)
 }
 
 // operand returns the word of that number among the operands, or "".

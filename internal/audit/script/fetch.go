@@ -226,6 +226,7 @@ func reached(c *call) string {
 // containers is docker run: an image of somebody else that gets files or
 // variables of the job.
 func (w *walk) containers(c *call, n int) {
+	c.valued = strings.Replace(c.valued, " -t --tag", "", 1) // a terminal here, no tag
 	operands := c.operands()
 	if n >= len(operands) {
 		return

@@ -58,7 +58,7 @@ func doublingFunctions(n int) string {
 
 func TestHostile(t *testing.T) {
 	for name, text := range hostile() {
-		for _, shell := range []string{"bash", "sh", "pwsh", "cmd"} {
+		for _, shell := range []string{"bash", "pwsh"} {
 			start := time.Now()
 			r := &Reader{}
 			r.Read(Source{Text: text, Shell: shell})

@@ -120,6 +120,11 @@ pip install --require-hashes -r requirements.txt => T1 pypi
 python -m pip install --upgrade pip => T1 pypi F
 python3.12 -m pip install twine==5.0.0 => T1 pypi
 pip3 install . => T1 pypi
+pip install git+https://git.example/a/b@v1.2.3 => T1 pypi
+pip install git+https://git.example/a/b@0123456789abcdef => T1 pypi
+pip install git+https://git.example/a/b@main => T1 pypi F
+pip install git+https://git.example/a/b => T1 pypi F
+pip install https://x.example/y-1.0.tar.gz => T1 pypi
 pip wheel --only-binary=:all: x => T2 pypi
 pip wheel . => T1 pypi
 pip download x => T2 pypi
@@ -443,6 +448,7 @@ docker run -v $PWD:/w alpine:3.19 true => T3 oci
 docker container run -e X img => T3 oci F
 docker create --env-file e img@sha256:aa => T3 oci P
 docker run -v /var/run/docker.sock:/var/run/docker.sock img:1 => T3 oci U
+docker run -t -v $PWD:/w img@sha256:aa true => T3 oci P
 docker run --privileged img:1 => T3 oci U
 docker build -t mine . ;; docker run -v $PWD:/w mine => -
 docker exec c npm ci => T1 npm

@@ -222,7 +222,7 @@ func (w *walk) other(c *call) {
 	s := &w.r.state
 	switch {
 	case strings.HasPrefix(c.path, "${{") && strings.HasSuffix(c.path, "}}"):
-		if all := Expressions(c.path); w.condition || len(all) != 1 || strings.ContainsAny(all[0], " (=|&!") {
+		if all := Expressions(c.path); w.quiet || w.condition || len(all) != 1 || strings.ContainsAny(all[0], " (=|&!") {
 			return
 		}
 		w.gap(c.text, "a command that the file does not tell", c.place)

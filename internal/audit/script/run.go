@@ -42,10 +42,17 @@ func (w *walk) run(c *call) {
 // builtin does what only the shell itself can.
 func (w *walk) builtin(c *call) bool {
 	switch c.path {
-	case "cd", "pushd", "Set-Location", "Push-Location":
+	case "cd", "Set-Location":
+		w.cd(c.operand(0))
+	case "pushd", "Push-Location":
+		w.dirs = append(w.dirs, w.dir)
 		w.cd(c.operand(0))
 	case "popd", "Pop-Location":
-		w.dir = unknown
+		if n := len(w.dirs); n > 0 {
+			w.dir, w.dirs = w.dirs[n-1], w.dirs[:n-1]
+		} else {
+			w.dir = unknown
+		}
 	case "eval", "iex", "Invoke-Expression":
 		w.eval(c)
 	case "source", ".":

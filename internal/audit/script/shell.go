@@ -194,7 +194,7 @@ func (w *walk) compound(s *syntax.Stmt) {
 		w.stmt(c.Stmt)
 	case *syntax.DeclClause:
 		w.assign(c.Args)
-	case *syntax.TestClause:
+	case *syntax.TestClause, *syntax.ArithmCmd, *syntax.LetClause:
 		w.inside(c)
 	}
 }
