@@ -130,7 +130,7 @@ func (r *reader) line(j *ci.Job, scripts *script.Reader, seen map[string]bool, n
 		r.pipe(j, n, p, seen)
 		return
 	}
-	src := script.Source{Text: n.Text(), Place: n.TextPlace(), Flat: n.Folded()}
+	src := script.Source{Text: n.Text(), Place: n.TextPlace(), Flat: n.Folded(), Continues: i > 0}
 	for _, v := range script.Variables(src) {
 		variable(j, seen, v, i, n.Place())
 	}
