@@ -20,6 +20,8 @@ import (
 	"github.com/sallyport/sallyport/internal/audit/render"
 	"github.com/sallyport/sallyport/internal/audit/suppress"
 	"github.com/sallyport/sallyport/internal/boundary"
+	"github.com/sallyport/sallyport/internal/framework"
+	"github.com/sallyport/sallyport/internal/picture"
 )
 
 // auditFlags are what `sallyport audit` was asked for.
@@ -130,7 +132,7 @@ func (a *app) audit(f *auditFlags, target string) error {
 		}
 		a.say("%d findings are known now: sallyport audit --baseline %s", len(report.Findings), f.writeBaseline)
 	}
-	if err := a.renderAudit(report, in); err != nil {
+	if err := a.renderAudit(report, in, reading.Definitions); err != nil {
 		return err
 	}
 	a.code = auditExit(report, least, f)
@@ -166,13 +168,17 @@ func profileOf(flag string, conf suppress.Config) (audit.Profile, error) {
 	return "", usagef("no profile %q: there is default and strict", name)
 }
 
-func (a *app) renderAudit(r finding.Report, in *auditInput) error {
+func (a *app) renderAudit(r finding.Report, in *auditInput, defs []ci.Definition) error {
 	for _, f := range render.Formats() {
 		if f.Name != a.format {
 			continue
 		}
+		standards, err := framework.All()
+		if err != nil {
+			return err
+		}
 		c := render.Context{
-			Version: a.version, Source: in.source, Color: a.tty && a.wantsColour(),
+			Version: a.version, Source: in.source, Color: a.tty && a.wantsColour(), Taxa: taxaOf(standards), Picture: pictureOf(defs),
 		}
 		if err := f.Render(a.stdout, r, c); err != nil {
 			return fmt.Errorf("write report: %w", err)
@@ -182,9 +188,33 @@ func (a *app) renderAudit(r finding.Report, in *auditInput) error {
 	return usagef("no output form %q", a.format)
 }
 
+// taxaOf gives the controls of each rule, for the forms that have taxonomies.
+func taxaOf(all []framework.Framework) func(finding.ID) []render.Taxon {
+	return func(id finding.ID) []render.Taxon {
+		var out []render.Taxon
+		for _, t := range framework.Taxa(all, string(id)) {
+			out = append(out, render.Taxon{Taxonomy: t.Framework, ID: t.ID, Name: t.Title})
+		}
+		return out
+	}
+}
+
 func (a *app) drawAudit(form, title string, defs []ci.Definition) error {
 	g := audit.Compile(defs)
 	return a.drawGraph(form, title, g, boundary.Check(g))
+}
+
+// pictureOf draws the jobs of one file, for the page.
+func pictureOf(defs []ci.Definition) func(string) []byte {
+	return func(file string) []byte {
+		for _, d := range defs {
+			if d.File == file {
+				g := audit.Compile([]ci.Definition{d})
+				return picture.SVG(g, boundary.Check(g), picture.Options{Title: file})
+			}
+		}
+		return nil
+	}
 }
 
 // auditInput is one repository, or one file, to be read.
