@@ -17,6 +17,7 @@ import (
 	"github.com/sallyport/sallyport/internal/audit"
 	"github.com/sallyport/sallyport/internal/audit/ci"
 	"github.com/sallyport/sallyport/internal/audit/finding"
+	"github.com/sallyport/sallyport/internal/audit/fixer"
 	"github.com/sallyport/sallyport/internal/audit/render"
 	"github.com/sallyport/sallyport/internal/audit/suppress"
 	"github.com/sallyport/sallyport/internal/boundary"
@@ -35,7 +36,6 @@ type auditFlags struct {
 	writeBaseline string
 	graph         string
 	fix           bool
-	write         bool
 }
 
 // readingFlags say how CI files are to be read; audit and identities share them.
@@ -79,6 +79,7 @@ reports proven paths to credentials of high value; --profile strict reports the 
 	cmd.Flags().BoolVar(&f.strictParse, "strict-parse", false, "exit 2 when a CI file cannot be read")
 	cmd.Flags().StringVar(&f.baseline, "baseline", "", "file of findings that are known and do not count")
 	cmd.Flags().StringVar(&f.writeBaseline, "write-baseline", "", "write all findings to this file, as known")
+	cmd.Flags().BoolVar(&f.fix, "fix", false, "print what can be mended without changing what the pipeline does, as a diff for git apply")
 	cmd.Flags().StringVar(&f.graph, "graph", "", "draw jobs, credentials and paths instead: svg, mermaid or dot")
 	return cmd
 }
@@ -122,6 +123,9 @@ func (a *app) audit(f *auditFlags, target string) error {
 	if err != nil {
 		return err
 	}
+	if f.fix {
+		return a.fix(in, reading, conf)
+	}
 	report := audit.Report(reading.Definitions, reading.Errors, reading.Files, profile)
 	if err := in.suppress(&report, conf, f.baseline); err != nil {
 		return err
@@ -136,6 +140,29 @@ func (a *app) audit(f *auditFlags, target string) error {
 		return err
 	}
 	a.code = auditExit(report, least, f)
+	return nil
+}
+
+// fix prints the changes that mend something, whatever the profile.
+func (a *app) fix(in *auditInput, reading audit.Reading, conf suppress.Config) error {
+	report := audit.Report(reading.Definitions, reading.Errors, reading.Files, audit.Strict)
+	if err := in.suppress(&report, conf, ""); err != nil {
+		return err
+	}
+	changes := fixer.Mend(in.repo, reading.Definitions, report)
+	for _, c := range changes {
+		for _, why := range c.Why {
+			a.say("%s, %s", clean(c.File), clean(why))
+		}
+		if _, err := a.stdout.Write(c.Diff()); err != nil {
+			return fmt.Errorf("write the diff: %w", err)
+		}
+	}
+	if len(changes) == 0 {
+		a.say("nothing can be mended without changing what the pipeline does; each finding says what to do")
+		return nil
+	}
+	a.say("review it, then: sallyport audit --fix | git apply")
 	return nil
 }
 
