@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
+
+	"github.com/sallyport/sallyport/internal/audit/ci"
 )
 
 // run tells what a command does: first what only a shell knows, then what
@@ -40,10 +42,17 @@ func (w *walk) run(c *call) {
 // builtin does what only the shell itself can.
 func (w *walk) builtin(c *call) bool {
 	switch c.path {
-	case "cd", "pushd", "Set-Location", "Push-Location":
+	case "cd", "Set-Location":
+		w.cd(c.operand(0))
+	case "pushd", "Push-Location":
+		w.dirs = append(w.dirs, w.dir)
 		w.cd(c.operand(0))
 	case "popd", "Pop-Location":
-		w.dir = unknown
+		if n := len(w.dirs); n > 0 {
+			w.dir, w.dirs = w.dirs[n-1], w.dirs[:n-1]
+		} else {
+			w.dir = unknown
+		}
 	case "eval", "iex", "Invoke-Expression":
 		w.eval(c)
 	case "source", ".":
@@ -284,7 +293,22 @@ func (w *walk) argument(c *call, i int, lang string, shell bool) {
 		w.apart(func() { w.file(c, file.text, c.args[i+1:], lang, false) })
 		return
 	}
+	if lang == "python" && file.text == "setup.py" {
+		w.setup(c, i)
+	}
 	w.loads(c, lang)
+}
+
+// setup is python setup.py: it fetches what the project needs, and can upload.
+func (w *walk) setup(c *call, i int) {
+	for _, a := range c.args[i+1:] {
+		switch a.text {
+		case "install", "develop":
+			w.event(c, ci.Event{Tier: ci.Executes, Ecosystem: "pypi", Why: "python setup.py " + a.text + " fetches dependencies and builds them"})
+		case "upload":
+			w.act(c, ci.Act{Class: ci.Publish})
+		}
+	}
 }
 
 // standard reads what comes by standard input.

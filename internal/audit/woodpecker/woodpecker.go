@@ -190,8 +190,8 @@ func (r *reader) image(s *ci.Step, n tree.Node) {
 }
 
 func (r *reader) commands(j *ci.Job, s *ci.Step, n tree.Node, scripts *script.Reader) {
-	for _, c := range n.Get("commands").List() {
-		f := scripts.Read(script.Source{Text: c.Text(), Place: c.TextPlace(), Flat: c.Folded()})
+	for k, c := range n.Get("commands").List() {
+		f := scripts.Read(script.Source{Text: c.Text(), Place: c.TextPlace(), Flat: c.Folded(), Continues: k > 0})
 		s.Events = append(s.Events, f.Events...)
 		s.Acts = append(s.Acts, f.Acts...)
 		for _, k := range f.Credentials {
