@@ -197,6 +197,9 @@ func meets(w, r end) bool {
 		return cacheReaches(w, r)
 	}
 	if w.def.File == r.def.File {
+		if w.def.System == ci.Woodpecker && w.job.Where.Line > r.job.Where.Line {
+			return false // steps of one workspace run in their order
+		}
 		return rs.From == "" || rs.From == w.def.Name
 	}
 	return rs.From != "" && (rs.From == w.def.Name || rs.From == "*" && follows(r, w.def.Name))

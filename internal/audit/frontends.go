@@ -3,8 +3,11 @@ package audit
 import (
 	"io/fs"
 
+	"github.com/sallyport/sallyport/internal/audit/azure"
+	"github.com/sallyport/sallyport/internal/audit/bitbucket"
 	"github.com/sallyport/sallyport/internal/audit/buildkite"
 	"github.com/sallyport/sallyport/internal/audit/ci"
+	"github.com/sallyport/sallyport/internal/audit/circleci"
 	"github.com/sallyport/sallyport/internal/audit/github"
 	"github.com/sallyport/sallyport/internal/audit/gitlab"
 	"github.com/sallyport/sallyport/internal/audit/woodpecker"
@@ -19,6 +22,9 @@ func frontends() []frontend {
 		{ci.GitLab, gitlab.Owns, func(repo fs.FS, file string, o Options) (ci.Definition, error) {
 			return gitlab.Read(repo, file, o.Owner, o.Trusted)
 		}},
+		{ci.CircleCI, circleci.Owns, plain(circleci.Read)},
+		{ci.Azure, azure.Owns, plain(azure.Read)},
+		{ci.Bitbucket, bitbucket.Owns, plain(bitbucket.Read)},
 		{ci.Buildkite, buildkite.Owns, plain(buildkite.Read)},
 		{ci.Woodpecker, woodpecker.Owns, plain(woodpecker.Read)},
 	}

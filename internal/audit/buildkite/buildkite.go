@@ -116,8 +116,8 @@ func (r *reader) job(s tree.Node) ci.Job {
 	for _, p := range s.Get("plugins").List() {
 		r.plugin(&j, p)
 	}
-	for _, n := range command(s).List() {
-		r.line(&j, scripts, n)
+	for k, n := range command(s).List() {
+		r.line(&j, scripts, n, k)
 	}
 	r.artifacts(&j, s)
 	ambient(&j)
@@ -193,11 +193,11 @@ func secretOf(name, how string, at ci.Place) ci.Credential {
 	return ci.Credential{Name: name, Kind: ci.Secret, Classes: credential.Named(name), Scope: ci.PerJob, Step: -1, Enters: how, Where: at, LongLived: true}
 }
 
-// line reads one command. A dollar that is doubled is one for the shell.
-func (r *reader) line(j *ci.Job, scripts *script.Reader, n tree.Node) {
+// line reads the k-th command; all of a step are of one shell. A dollar that is doubled is one for the shell.
+func (r *reader) line(j *ci.Job, scripts *script.Reader, n tree.Node, k int) {
 	text := strings.ReplaceAll(n.Text(), "$$", "$")
 	i := len(j.Steps)
-	src := script.Source{Text: text, Place: n.TextPlace(), Flat: n.Folded()}
+	src := script.Source{Text: text, Place: n.TextPlace(), Flat: n.Folded(), Continues: k > 0}
 	f := scripts.Read(src)
 	s := ci.Step{Where: n.Span(), Events: f.Events, Acts: f.Acts, Stores: f.Stores}
 	for _, c := range f.Credentials {

@@ -188,19 +188,15 @@ func (j *jobReader) plainEnv() map[string]string {
 	return env
 }
 
-// container is an image that every step of the job runs in.
+// container is an image that every step of the job runs in: the job's machine,
+// and no step of a third party.
 func (j *jobReader) container() {
 	n := j.node.Get("container")
-	image := n
-	if n.IsMap() {
-		image = n.Get("image")
-		j.secretsBelow(n.Get("credentials"), -1, ci.PerJob, "credentials of the container")
-		j.secretsBelow(n.Get("env"), -1, ci.PerJob, "environment of the container")
-	}
+	j.secretsBelow(n.Get("credentials"), -1, ci.PerJob, "credentials of the container")
+	j.secretsBelow(n.Get("env"), -1, ci.PerJob, "environment of the container")
 	for _, s := range j.node.Get("services").Pairs() {
 		j.secretsBelow(s.Value, -1, ci.PerJob, "service "+s.Key.Text())
 	}
-	_ = image // the image is the job's machine; unpinned images are not third-party steps
 }
 
 // secretsBelow is secrets for all texts of a subtree.

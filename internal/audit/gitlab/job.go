@@ -267,10 +267,10 @@ func (j *jobReader) section(key string) {
 	if key == "after_script" {
 		j.scripts = &script.Reader{Repo: j.repo, Env: j.plain} // another shell, and the same container
 	}
-	for _, n := range lines {
+	for k, n := range lines {
 		i := len(j.job.Steps)
 		s := ci.Step{Where: n.Span()}
-		src := script.Source{Text: n.Text(), Place: n.TextPlace(), Flat: n.Folded()}
+		src := script.Source{Text: n.Text(), Place: n.TextPlace(), Flat: n.Folded(), Continues: i > 0 && (k > 0 || key == "script")}
 		for _, name := range script.Variables(src) {
 			j.variable(name, i, ci.PerJob, "environment of the job: a variable of the project", n.Place(), "")
 		}
@@ -300,6 +300,8 @@ func (r *reader) lines(n tree.Node, out *[]tree.Node, depth int) {
 		}
 	case n.IsText():
 		*out = append(*out, n)
+	case n.IsMap():
+		r.gap("", strings.TrimSpace(n.Line(n.Place().Line)), "a line of a script that YAML takes for a mapping", n.Place())
 	}
 }
 

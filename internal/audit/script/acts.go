@@ -16,20 +16,20 @@ type use struct {
 	class      ci.Class
 	attests    bool
 	verifies   bool
-	object     target_
+	object     objectPlace
 }
 
-// target_ says where a command names what it acts on.
-type target_ uint8
+// objectPlace says where a command names what it acts on.
+type objectPlace uint8
 
 const (
-	untold target_ = iota
-	first          // the first operand after the subcommands
-	last           // the last operand
-	host           // the host of an address such as user@host:path
-	bucket         // the operand with ://
-	tagged         // -t or --tag
-	repo           // --repo or -R
+	untold objectPlace = iota
+	first              // the first operand after the subcommands
+	last               // the last operand
+	host               // the host of an address such as user@host:path
+	bucket             // the operand with ://
+	tagged             // -t or --tag
+	repo               // --repo or -R
 )
 
 // uses are the commands that use a credential, or verify something.
@@ -283,7 +283,7 @@ func (w *walk) act(c *call, a ci.Act) {
 }
 
 // of returns what a command acts on, "" where it is not told.
-func (t target_) of(c *call, n int) string {
+func (t objectPlace) of(c *call, n int) string {
 	switch t {
 	case first:
 		return oneLine(c.operand(n))

@@ -7,10 +7,10 @@ import (
 	"github.com/sallyport/sallyport/internal/audit/ci"
 )
 
-// uses_ are commands, and what they use a credential for: P publish, S sign, D
+// actLines are commands, and what they use a credential for: P publish, S sign, D
 // deploy, R repository, +a where they attest, V where they verify; then what
 // they act on.
-const uses_ = `
+const actLines = `
 npm publish => P
 npm publish x.tgz --access public => P x.tgz
 npm dist-tag add x@1.0.0 latest => P x@1.0.0
@@ -45,6 +45,7 @@ twine upload --repository-url https://pypi.example dist/x => P https://pypi.exam
 python -m twine upload dist/x => P
 uvx twine upload dist/x => P
 uv publish => P
+python setup.py sdist upload => P
 poetry publish => P
 flit publish => P
 hatch publish => P
@@ -268,7 +269,7 @@ docker run -v $PWD:/w img npm publish => P
 var letters = map[string]ci.Class{"P": ci.Publish, "S": ci.Sign, "D": ci.Deploy, "R": ci.Repository, "V": ""}
 
 func TestActs(t *testing.T) {
-	for _, line := range strings.Split(strings.TrimSpace(uses_), "\n") {
+	for _, line := range strings.Split(strings.TrimSpace(actLines), "\n") {
 		command, want, _ := strings.Cut(line, " => ")
 		r := &Reader{}
 		var got []string
@@ -308,7 +309,7 @@ func TestEveryRowOfActs(t *testing.T) {
 		}
 		hit[program][row] = true
 	}}
-	for _, line := range strings.Split(strings.TrimSpace(uses_), "\n") {
+	for _, line := range strings.Split(strings.TrimSpace(actLines), "\n") {
 		command, _, _ := strings.Cut(line, " => ")
 		r.Read(Source{Text: command})
 	}

@@ -32,10 +32,18 @@ type call struct {
 	own   string // as written, in whatever file
 
 	stdin   string // the download that is piped in, or ""
+	pipe    *pipe  // the pipeline that it is part of
 	heredoc *syntax.Word
 	here    string // the text of a here-string, or of echo before the pipe
 	remote  bool   // it runs on another machine
 	at      int    // where it begins in the text
+}
+
+// pipe is a pipeline as it is shown: where a download is run at once, all of it
+// is the command.
+type pipe struct {
+	text  string
+	place ci.Place
 }
 
 // with returns a command that c stands for: the same place, other words.
@@ -64,9 +72,15 @@ func program(s string) string {
 	return s
 }
 
-// variable returns the program that a variable stands for, by its name: $PIP,
-// ${NPM_BIN}, $CARGO.
+// variable returns the program that a variable or an expression stands for, by
+// its name: $PIP, ${NPM_BIN}, ${{ matrix.cargo }}.
 func variable(s string) string {
+	if all := Expressions(s); len(all) == 1 {
+		if !strings.HasSuffix(s, "}}") {
+			return path.Base(s)
+		}
+		s = all[0][strings.LastIndexByte(all[0], '.')+1:]
+	}
 	name := strings.ToLower(strings.Trim(s, "${}\""))
 	if i := strings.IndexAny(name, ":-/"); i > 0 {
 		return path.Base(strings.TrimRight(name, "}"))
@@ -98,7 +112,7 @@ func (c *call) operands() []int {
 				all = append(all, i)
 			}
 		case len(s) > 1 && s[0] == '-':
-			if !strings.Contains(s, "=") && flagged(s, c.valued) {
+			if !strings.Contains(s, "=") && flagged(s, c.valued) && !c.alone(i) {
 				i++
 			}
 		default:
@@ -106,6 +120,11 @@ func (c *call) operands() []int {
 		}
 	}
 	return all
+}
+
+// alone tells whether a flag that may take a value has none: make -j all.
+func (c *call) alone(i int) bool {
+	return c.args[i].text == "-j" && i+1 < len(c.args) && !isNumber(c.args[i+1].text)
 }
 
 // operand returns the word of that number among the operands, or "".

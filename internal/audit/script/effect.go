@@ -38,13 +38,13 @@ func (w *walk) effect(f effect, c *call, e *ci.Event, t *table, n int) bool {
 	case testsEnv:
 		w.testsEnv(c)
 	default:
-		return w.files_(f, c, e, n)
+		return w.fileEffect(f, c, e, n)
 	}
 	return true
 }
 
-// files_ is the part of effect that is about files, sources and containers.
-func (w *walk) files_(f effect, c *call, e *ci.Event, n int) bool {
+// fileEffect is the part of effect that is about files, sources and containers.
+func (w *walk) fileEffect(f effect, c *call, e *ci.Event, n int) bool {
 	s := &w.r.state
 	switch f {
 	case downloads:

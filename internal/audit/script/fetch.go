@@ -172,8 +172,8 @@ func ownRepository(url string) bool {
 	return strings.HasPrefix(url, ".") || strings.HasPrefix(url, "/") || strings.HasPrefix(url, "file:")
 }
 
-// path_ returns the folder, below the root, of a file that is run.
-func path_(w *walk, file string) string {
+// folderOf returns the folder, below the root, of a file that is run.
+func (w *walk) folderOf(file string) string {
 	if p, ok := w.below(file); ok {
 		return path.Dir(p)
 	}
@@ -226,6 +226,7 @@ func reached(c *call) string {
 // containers is docker run: an image of somebody else that gets files or
 // variables of the job.
 func (w *walk) containers(c *call, n int) {
+	c.valued = strings.Replace(c.valued, " -t --tag", "", 1) // a terminal here, no tag
 	operands := c.operands()
 	if n >= len(operands) {
 		return

@@ -125,62 +125,72 @@ func (w *walk) piece(p piece, lang string, at int) {
 	w.run(c)
 }
 
+// splitter takes a line apart.
+type splitter struct {
+	line, lang string
+	all        []piece
+	cur        piece
+	word       strings.Builder
+	quoted     bool // the word had quotes, so that it counts even if it is empty
+	start      int  // where the current command begins
+}
+
+// endWord ends the current word, if there is one.
+func (p *splitter) endWord() {
+	if p.word.Len() > 0 || p.quoted {
+		p.cur.words = append(p.cur.words, p.word.String())
+	}
+	p.word.Reset()
+	p.quoted = false
+}
+
+// endCommand ends the current command before the byte at i.
+func (p *splitter) endCommand(i int) {
+	p.endWord()
+	if p.cur.text = strings.TrimSpace(p.line[p.start:i]); len(p.cur.words) > 0 {
+		p.all = append(p.all, p.cur)
+	}
+	p.cur = piece{}
+	p.start = i + 1
+}
+
 // pieces splits a line into commands and these into words.
 func pieces(s, lang string) []piece {
-	var all []piece
-	var cur piece
-	var b strings.Builder
-	quote := byte(0)
-	had := false
-	start := 0
-	word := func() {
-		if b.Len() > 0 || had {
-			cur.words = append(cur.words, b.String())
-		}
-		b.Reset()
-		had = false
-	}
-	cut := func(i int) {
-		word()
-		if cur.text = strings.TrimSpace(s[start:i]); len(cur.words) > 0 {
-			all = append(all, cur)
-		}
-		cur = piece{}
-		start = i + 1
-	}
+	p := splitter{line: s, lang: lang}
 	for i := 0; i < len(s); i++ {
-		ch := s[i]
-		switch {
-		case quote != 0:
-			if ch == quote {
-				quote = 0
-			} else {
-				b.WriteByte(ch)
-			}
+		switch ch := s[i]; {
 		case ch == '"' || ch == '\'' && lang != "cmd":
-			quote, had = ch, true
+			i = p.quote(i)
 		case ch == ' ' || ch == '\t':
-			word()
-		case ch == '#' && b.Len() == 0 && lang != "cmd":
-			cut(i)
-			return all
+			p.endWord()
+		case ch == '#' && p.word.Len() == 0 && lang != "cmd":
+			p.endCommand(i)
+			return p.all
 		case ch == '$' && i+1 < len(s) && (s[i+1] == '{' || s[i+1] == '('):
 			n := balanced(s[i+1:])
-			b.WriteString(s[i : i+1+n])
+			p.word.WriteString(s[i : i+1+n])
 			i += n
-		case strings.IndexByte(";|&(){}", ch) >= 0 && !(lang == "cmd" && ch == ';'):
-			call := ch == '&' && len(cur.words) == 0 && b.Len() == 0
-			cut(i)
-			cur.piped = ch == '|' && (i+1 >= len(s) || s[i+1] != '|') && (i == 0 || s[i-1] != '|')
-			if call {
-				cur.piped = false
-			}
+		case strings.IndexByte(";|&(){}", ch) >= 0 && (lang != "cmd" || ch != ';'):
+			p.endCommand(i)
+			p.cur.piped = ch == '|' && !strings.HasPrefix(s[i+1:], "|") && (i == 0 || s[i-1] != '|')
 		default:
-			b.WriteByte(ch)
+			p.word.WriteByte(ch)
 		}
 	}
-	cut(len(s))
-	return all
+	p.endCommand(len(s))
+	return p.all
+}
+
+// quote adds the text in quotes that begins at i, and returns where it ends.
+func (p *splitter) quote(i int) int {
+	p.quoted = true
+	end := strings.IndexByte(p.line[i+1:], p.line[i])
+	if end < 0 {
+		p.word.WriteString(p.line[i+1:])
+		return len(p.line)
+	}
+	p.word.WriteString(p.line[i+1 : i+1+end])
+	return i + 1 + end
 }
 
 // balanced returns the length of a part in brackets at the head of s.

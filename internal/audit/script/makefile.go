@@ -28,6 +28,9 @@ type target struct {
 // maxTargets is how many targets of a Makefile one command is followed through.
 const maxTargets = 200
 
+// maxIncludes is how many files a Makefile includes.
+const maxIncludes = 20
+
 // maxExpansions is how many variables of a Makefile are put in.
 const maxExpansions = 50_000
 
@@ -109,28 +112,34 @@ func (w *walk) makefile(c *call) *makefile {
 		names = []string{f}
 	}
 	for _, name := range names {
-		file := path.Join(dir, name)
-		if m := w.r.state.makes[file]; m != nil {
+		if m := w.r.makefile(dir, path.Join(dir, name)); m != nil {
 			return m
 		}
-		raw, ok := w.r.load(file)
-		if !ok {
-			continue
-		}
-		m := &makefile{file: file, targets: map[string]*target{}, vars: map[string]string{}}
-		m.parse(raw)
-		for i := 0; i < len(m.more) && i < 20; i++ {
-			if raw, ok := w.r.load(path.Join(dir, m.more[i])); ok {
-				m.parse(raw)
-			}
-		}
-		if w.r.state.makes == nil {
-			w.r.state.makes = map[string]*makefile{}
-		}
-		w.r.state.makes[file] = m
-		return m
 	}
 	return nil
+}
+
+// makefile reads a Makefile and what it includes, once.
+func (r *Reader) makefile(dir, file string) *makefile {
+	if m := r.state.makes[file]; m != nil {
+		return m
+	}
+	raw, ok := r.load(file)
+	if !ok {
+		return nil
+	}
+	m := &makefile{file: file, targets: map[string]*target{}, vars: map[string]string{}}
+	m.parse(raw)
+	for i := 0; i < len(m.more) && i < maxIncludes; i++ {
+		if raw, ok := r.load(path.Join(dir, m.more[i])); ok {
+			m.parse(raw)
+		}
+	}
+	if r.state.makes == nil {
+		r.state.makes = map[string]*makefile{}
+	}
+	r.state.makes[file] = m
+	return m
 }
 
 // parse reads the lines of a Makefile. Of conditions it takes all branches.

@@ -16,78 +16,73 @@ type mint struct {
 	with, sans string
 	name       string
 	kind       ci.Kind
-	classes    []ci.Class
-	disk       bool // it is left in a file, a keychain or an agent
-	long       bool // it is valid until somebody revokes it
+	class      ci.Class
+	also       ci.Class // a second class
+	disk       bool     // it is left in a file, a keychain or an agent
+	long       bool     // it is valid until somebody revokes it
 }
 
-// mintsOf returns the rows of a program.
-func mintsOf(program string) []mint {
-	publish, sign, deploy, repository := []ci.Class{ci.Publish}, []ci.Class{ci.Sign}, []ci.Class{ci.Deploy}, []ci.Class{ci.Repository}
-	switch program {
-	case "docker", "podman", "nerdctl", "buildah", "crane", "oras", "skopeo", "regctl", "ko", "finch":
-		return []mint{{sub: "login", name: "registry login", kind: ci.Session, classes: publish, disk: true}, {sub: "auth|registry login", name: "registry login", kind: ci.Session, classes: publish, disk: true}}
-	case "helm":
-		return []mint{{sub: "registry login", name: "registry login", kind: ci.Session, classes: publish, disk: true}}
-	case "npm", "pnpm", "yarn":
-		return []mint{{sub: "login|adduser", name: "npm login", kind: ci.File, classes: publish, disk: true, long: true}, {sub: "npm login", name: "npm login", kind: ci.File, classes: publish, disk: true, long: true}}
-	case "cargo":
-		return []mint{{sub: "login", name: "cargo login", kind: ci.File, classes: publish, disk: true, long: true}}
-	case "aws":
-		return []mint{{sub: "sts assume-role*", name: "aws sts", kind: ci.Session, classes: deploy}, {sub: "configure set|import", name: "aws configure", kind: ci.File, classes: deploy, disk: true, long: true}, {sub: "sso login", name: "aws sso", kind: ci.Session, classes: deploy, disk: true}, {sub: "eks update-kubeconfig", name: "kubeconfig", kind: ci.File, classes: deploy, disk: true}, {sub: "codeartifact login", name: "codeartifact", kind: ci.Session, classes: publish, disk: true}}
-	case "gcloud":
-		return []mint{{sub: "auth activate-service-account|login", name: "gcloud auth", kind: ci.Session, classes: deploy, disk: true}, {sub: "auth configure-docker", name: "registry login", kind: ci.Session, classes: publish, disk: true}, {sub: "container clusters get-credentials", name: "kubeconfig", kind: ci.File, classes: deploy, disk: true}, {sub: "auth print-access-token|print-identity-token", name: "gcloud auth", kind: ci.Session, classes: deploy}}
-	case "az":
-		return []mint{{sub: "login", name: "az login", kind: ci.Session, classes: deploy, disk: true}, {sub: "acr login", name: "registry login", kind: ci.Session, classes: publish, disk: true}, {sub: "aks get-credentials", name: "kubeconfig", kind: ci.File, classes: deploy, disk: true}}
-	case "gpg", "gpg2":
-		return []mint{{with: "--import", name: "gpg key", kind: ci.File, classes: sign, disk: true, long: true}}
-	case "rpm":
-		return nil
-	case "security":
-		return []mint{{sub: "import", name: "keychain", kind: ci.File, classes: sign, disk: true, long: true}}
-	case "Import-PfxCertificate":
-		return []mint{{name: "certificate store", kind: ci.File, classes: sign, disk: true, long: true}}
-	case "certutil":
-		return []mint{{with: "-importpfx -importPFX", name: "certificate store", kind: ci.File, classes: sign, disk: true, long: true}}
-	case "ssh-add":
-		return []mint{{sans: "-l -L -D", name: "ssh key", kind: ci.File, classes: []ci.Class{ci.Deploy, ci.Repository}, disk: true, long: true}}
-	case "sshpass":
-		return []mint{{name: "ssh password", kind: ci.Session, classes: deploy, long: true}}
-	case "gh":
-		return []mint{{sub: "auth login|setup-git|refresh", name: "gh auth", kind: ci.Session, classes: repository, disk: true}}
-	case "glab":
-		return []mint{{sub: "auth login", name: "glab auth", kind: ci.Session, classes: repository, disk: true}}
-	case "vault", "bao":
-		return []mint{{sub: "login", name: "vault", kind: ci.Session, classes: deploy, disk: true}, {sub: "read|write", name: "vault", kind: ci.Session, classes: deploy}, {sub: "kv get", name: "vault", kind: ci.Session, classes: deploy}}
-	case "op":
-		return []mint{{sub: "read|run|inject|item", name: "1password", kind: ci.Session, classes: []ci.Class{ci.Unsorted}}}
-	case "dotnet", "nuget":
-		return []mint{{sub: "nuget add|update source", with: "--password -p", name: "nuget source", kind: ci.File, classes: publish, disk: true, long: true}, {sub: "setapikey|setApiKey", name: "nuget key", kind: ci.File, classes: publish, disk: true, long: true}}
-	case "poetry":
-		return []mint{{sub: "config pypi-token.*|http-basic.*", name: "poetry token", kind: ci.File, classes: publish, disk: true, long: true}}
-	case "snapcraft":
-		return []mint{{sub: "login", name: "snapcraft login", kind: ci.Session, classes: publish, disk: true}}
-	case "kubectl", "oc":
-		return []mint{{sub: "config set-credentials|set-context", name: "kubeconfig", kind: ci.File, classes: deploy, disk: true}, {sub: "login", name: "kubeconfig", kind: ci.File, classes: deploy, disk: true}}
-	case "heroku", "firebase":
-		return []mint{{sub: "login|login:ci|container:login", name: program + " login", kind: ci.Session, classes: deploy, disk: true}}
-	case "xcrun":
-		return []mint{{sub: "notarytool store-credentials", name: "notarytool profile", kind: ci.File, classes: sign, disk: true, long: true}}
-	}
-	return nil
+// minting are the commands that mint or write a credential, by program.
+var minting = map[string][]mint{
+	"docker":                {{sub: "login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}, {sub: "auth|registry login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}},
+	"podman":                {{sub: "login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}, {sub: "auth|registry login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}},
+	"nerdctl":               {{sub: "login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}, {sub: "auth|registry login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}},
+	"buildah":               {{sub: "login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}, {sub: "auth|registry login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}},
+	"crane":                 {{sub: "login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}, {sub: "auth|registry login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}},
+	"oras":                  {{sub: "login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}, {sub: "auth|registry login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}},
+	"skopeo":                {{sub: "login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}, {sub: "auth|registry login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}},
+	"regctl":                {{sub: "login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}, {sub: "auth|registry login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}},
+	"ko":                    {{sub: "login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}, {sub: "auth|registry login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}},
+	"finch":                 {{sub: "login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}, {sub: "auth|registry login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}},
+	"helm":                  {{sub: "registry login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}},
+	"npm":                   {{sub: "login|adduser", name: "npm login", kind: ci.File, class: ci.Publish, disk: true, long: true}, {sub: "npm login", name: "npm login", kind: ci.File, class: ci.Publish, disk: true, long: true}},
+	"pnpm":                  {{sub: "login|adduser", name: "npm login", kind: ci.File, class: ci.Publish, disk: true, long: true}, {sub: "npm login", name: "npm login", kind: ci.File, class: ci.Publish, disk: true, long: true}},
+	"yarn":                  {{sub: "login|adduser", name: "npm login", kind: ci.File, class: ci.Publish, disk: true, long: true}, {sub: "npm login", name: "npm login", kind: ci.File, class: ci.Publish, disk: true, long: true}},
+	"cargo":                 {{sub: "login", name: "cargo login", kind: ci.File, class: ci.Publish, disk: true, long: true}},
+	"aws":                   {{sub: "sts assume-role*", name: "aws sts", kind: ci.Session, class: ci.Deploy}, {sub: "configure set|import", name: "aws configure", kind: ci.File, class: ci.Deploy, disk: true, long: true}, {sub: "sso login", name: "aws sso", kind: ci.Session, class: ci.Deploy, disk: true}, {sub: "eks update-kubeconfig", name: "kubeconfig", kind: ci.File, class: ci.Deploy, disk: true}, {sub: "codeartifact login", name: "codeartifact", kind: ci.Session, class: ci.Publish, disk: true}},
+	"gcloud":                {{sub: "auth activate-service-account|login", name: "gcloud auth", kind: ci.Session, class: ci.Deploy, disk: true}, {sub: "auth configure-docker", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}, {sub: "container clusters get-credentials", name: "kubeconfig", kind: ci.File, class: ci.Deploy, disk: true}, {sub: "auth print-access-token|print-identity-token", name: "gcloud auth", kind: ci.Session, class: ci.Deploy}},
+	"az":                    {{sub: "login", name: "az login", kind: ci.Session, class: ci.Deploy, disk: true}, {sub: "acr login", name: "registry login", kind: ci.Session, class: ci.Publish, disk: true}, {sub: "aks get-credentials", name: "kubeconfig", kind: ci.File, class: ci.Deploy, disk: true}},
+	"gpg":                   {{with: "--import", name: "gpg key", kind: ci.File, class: ci.Sign, disk: true, long: true}},
+	"gpg2":                  {{with: "--import", name: "gpg key", kind: ci.File, class: ci.Sign, disk: true, long: true}},
+	"security":              {{sub: "import", name: "keychain", kind: ci.File, class: ci.Sign, disk: true, long: true}},
+	"Import-PfxCertificate": {{name: "certificate store", kind: ci.File, class: ci.Sign, disk: true, long: true}},
+	"certutil":              {{with: "-importpfx -importPFX", name: "certificate store", kind: ci.File, class: ci.Sign, disk: true, long: true}},
+	"ssh-add":               {{sans: "-l -L -D", name: "ssh key", kind: ci.File, class: ci.Deploy, also: ci.Repository, disk: true, long: true}},
+	"sshpass":               {{name: "ssh password", kind: ci.Session, class: ci.Deploy, long: true}},
+	"gh":                    {{sub: "auth login|setup-git|refresh", name: "gh auth", kind: ci.Session, class: ci.Repository, disk: true}},
+	"glab":                  {{sub: "auth login", name: "glab auth", kind: ci.Session, class: ci.Repository, disk: true}},
+	"vault":                 {{sub: "login", name: "vault", kind: ci.Session, class: ci.Deploy, disk: true}, {sub: "read|write", name: "vault", kind: ci.Session, class: ci.Deploy}, {sub: "kv get", name: "vault", kind: ci.Session, class: ci.Deploy}},
+	"bao":                   {{sub: "login", name: "vault", kind: ci.Session, class: ci.Deploy, disk: true}, {sub: "read|write", name: "vault", kind: ci.Session, class: ci.Deploy}, {sub: "kv get", name: "vault", kind: ci.Session, class: ci.Deploy}},
+	"op":                    {{sub: "read|run|inject|item", name: "1password", kind: ci.Session, class: ci.Unsorted}},
+	"dotnet":                {{sub: "nuget add|update source", with: "--password -p", name: "nuget source", kind: ci.File, class: ci.Publish, disk: true, long: true}, {sub: "setapikey|setApiKey", name: "nuget key", kind: ci.File, class: ci.Publish, disk: true, long: true}},
+	"nuget":                 {{sub: "nuget add|update source", with: "--password -p", name: "nuget source", kind: ci.File, class: ci.Publish, disk: true, long: true}, {sub: "setapikey|setApiKey", name: "nuget key", kind: ci.File, class: ci.Publish, disk: true, long: true}},
+	"poetry":                {{sub: "config pypi-token.*|http-basic.*", name: "poetry token", kind: ci.File, class: ci.Publish, disk: true, long: true}},
+	"snapcraft":             {{sub: "login", name: "snapcraft login", kind: ci.Session, class: ci.Publish, disk: true}},
+	"kubectl":               {{sub: "config set-credentials|set-context", name: "kubeconfig", kind: ci.File, class: ci.Deploy, disk: true}, {sub: "login", name: "kubeconfig", kind: ci.File, class: ci.Deploy, disk: true}},
+	"oc":                    {{sub: "config set-credentials|set-context", name: "kubeconfig", kind: ci.File, class: ci.Deploy, disk: true}, {sub: "login", name: "kubeconfig", kind: ci.File, class: ci.Deploy, disk: true}},
+	"heroku":                {{sub: "login|login:ci|container:login", name: "heroku login", kind: ci.Session, class: ci.Deploy, disk: true}},
+	"firebase":              {{sub: "login|login:ci|container:login", name: "firebase login", kind: ci.Session, class: ci.Deploy, disk: true}},
+	"xcrun":                 {{sub: "notarytool store-credentials", name: "notarytool profile", kind: ci.File, class: ci.Sign, disk: true, long: true}},
 }
 
 // mints says which credentials a command mints or writes.
 func (w *walk) mints(c *call, operands []int) {
-	for _, m := range mintsOf(c.name) {
+	for _, m := range minting[c.name] {
 		n := c.matches(m.sub, operands)
 		if n < 0 || m.with != "" && !c.has(m.with) || m.sans != "" && c.has(m.sans) {
 			continue
 		}
-		w.credential(c, ci.Credential{Name: m.name, Kind: m.kind, Classes: m.classes, OnDisk: m.disk, LongLived: m.long, Subject: w.subject(c, m, n)})
+		w.credential(c, ci.Credential{Name: m.name, Kind: m.kind, Classes: m.classes(), OnDisk: m.disk, LongLived: m.long, Subject: w.subject(c, m, n)})
 		return
 	}
 	w.settings(c)
+}
+
+func (m mint) classes() []ci.Class {
+	if m.also != "" {
+		return []ci.Class{m.class, m.also}
+	}
+	return []ci.Class{m.class}
 }
 
 // subject returns who a credential speaks as, where that is told.

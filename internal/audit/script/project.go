@@ -242,7 +242,7 @@ func (w *walk) file(c *call, file string, args []arg, lang string, here bool) {
 		raw, ok = w.r.load(name)
 	}
 	if !ok {
-		if shellName(file) || lang != "" {
+		if (shellName(file) || lang != "") && !outside(file) {
 			w.gap(c.text, "a script that is not read: "+oneLine(file), c.place)
 		}
 		return
@@ -291,6 +291,18 @@ func (w *walk) open(c *call, via, file string) (leave func()) {
 		w.via = via + " (" + file + ")"
 	}
 	return func() { w.via, w.files = before, files }
+}
+
+// outside tells whether a path is that of a program of the runner, not of the
+// repository.
+func outside(file string) bool {
+	for _, root := range roots {
+		if strings.HasPrefix(file, root) {
+			return false
+		}
+	}
+	return strings.HasPrefix(file, "/") || strings.HasPrefix(file, "~") || strings.HasPrefix(file, "$HOME/") || strings.HasPrefix(file, "${HOME}/") ||
+		strings.HasPrefix(file, "$NVM_DIR") || strings.HasPrefix(file, "${NVM_DIR}")
 }
 
 func shellName(file string) bool {

@@ -16,6 +16,7 @@ npm ci => T1 npm
 npm ci --ignore-scripts => T2 npm
 npm install --package-lock-only => T2 npm
 npm i left-pad => T1 npm F
+npm i left-pad@ => T1 npm F
 npm i left-pad@1.3.0 => T1 npm
 npm i left-pad@^1.3.0 => T1 npm F
 npm --prefix web ci => T1 npm
@@ -119,6 +120,11 @@ pip install --require-hashes -r requirements.txt => T1 pypi
 python -m pip install --upgrade pip => T1 pypi F
 python3.12 -m pip install twine==5.0.0 => T1 pypi
 pip3 install . => T1 pypi
+pip install git+https://git.example/a/b@v1.2.3 => T1 pypi
+pip install git+https://git.example/a/b@0123456789abcdef => T1 pypi
+pip install git+https://git.example/a/b@main => T1 pypi F
+pip install git+https://git.example/a/b => T1 pypi F
+pip install https://x.example/y-1.0.tar.gz => T1 pypi
 pip wheel --only-binary=:all: x => T2 pypi
 pip wheel . => T1 pypi
 pip download x => T2 pypi
@@ -130,6 +136,7 @@ uv sync --no-build => T2 pypi
 uv sync --locked => T1 pypi
 uv add httpx => T1 pypi F
 uv run pytest => T1 pypi
+uv run npm ci => T1 pypi
 uv run --with twine twine upload dist/x => T1 pypi
 uv tool run ruff => T1 pypi F
 uv tool install ruff==0.5.0 => T1 pypi
@@ -175,6 +182,10 @@ pip install --require-hashes --only-binary=:all: -r r.txt ;; python x.py => T1 p
 pip install --require-hashes --only-binary=:all: -r r.txt ;; python -m mytool => T1 pypi
 python x.py => -
 pytest => -
+python setup.py sdist => -
+python setup.py install => T1 pypi
+python3 setup.py develop => T1 pypi
+python scripts/setup.py install => -
 
 cargo fetch => -
 cargo install cargo-deb => T1 cargo F
@@ -187,6 +198,7 @@ cargo publish --no-verify => -
 cargo test => T1 cargo
 cargo build --release => T1 cargo
 cargo +nightly build => T1 cargo
+cargo +nightly fmt => -
 cargo custom => T1 cargo
 cross build => T1 cargo
 maturin build => T1 cargo
@@ -436,6 +448,7 @@ docker run -v $PWD:/w alpine:3.19 true => T3 oci
 docker container run -e X img => T3 oci F
 docker create --env-file e img@sha256:aa => T3 oci P
 docker run -v /var/run/docker.sock:/var/run/docker.sock img:1 => T3 oci U
+docker run -t -v $PWD:/w img@sha256:aa true => T3 oci P
 docker run --privileged img:1 => T3 oci U
 docker build -t mine . ;; docker run -v $PWD:/w mine => -
 docker exec c npm ci => T1 npm

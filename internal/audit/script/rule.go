@@ -33,19 +33,16 @@ type condition uint8
 
 // The conditions.
 const (
-	always     condition = iota
-	installed            // dependencies of the ecosystem were installed in the job
-	global               // a tool is installed, not the project's dependencies
-	noScripts            // install scripts are switched off
-	named_               // packages are named on the command line
-	pureGo               // CGO_ENABLED=0
-	needless             // the Go module has no requirements
-	hashed               // wheels only, each by its hash
-	localFiles           // operands are files of packages
-	archive              // a packed archive is published
-	lifecycle            // the package has scripts that packing or publishing runs
-	hooksOnly            // every pre-commit hook is the repository's own
-	noop                 // the command only prints
+	always    condition = iota
+	installed           // dependencies of the ecosystem were installed in the job
+	global              // a tool is installed, not the project's dependencies
+	noScripts           // install scripts are switched off
+	pureGo              // CGO_ENABLED=0
+	needless            // the Go module has no requirements
+	hashed              // wheels only, each by its hash
+	archive             // a packed archive is published
+	lifecycle           // the package has scripts that packing or publishing runs
+	hooksOnly           // every pre-commit hook is the repository's own
 )
 
 // effect is what a command changes for those that follow, or a finer look at
@@ -191,7 +188,7 @@ func (w *walk) foreign(c *call, file string) bool {
 		w.runs(c, base, t)
 		return true
 	}
-	dir := path_(w, file)
+	dir := w.folderOf(file)
 	if from := s.cloned(dir); from != "" {
 		w.event(c, ci.Event{Tier: ci.Executes, Ecosystem: "git", Why: c.name + " runs files of " + from})
 		return true
@@ -224,6 +221,11 @@ func (w *walk) brought(c *call) bool {
 func (w *walk) other(c *call) {
 	s := &w.r.state
 	switch {
+	case strings.HasPrefix(c.path, "${{") && strings.HasSuffix(c.path, "}}"):
+		if all := Expressions(c.path); w.quiet || w.condition || len(all) != 1 || strings.ContainsAny(all[0], " (=|&!") {
+			return
+		}
+		w.gap(c.text, "a command that the file does not tell", c.place)
 	case strings.Contains(c.path, "node_modules/"):
 		w.event(c, ci.Event{Tier: ci.Executes, Ecosystem: "npm", Why: c.name + " is a program of an installed package"})
 	case strings.ContainsAny(c.path, `/\`) && !strings.HasPrefix(c.path, "/usr/") && !strings.HasPrefix(c.path, "/bin/"):
@@ -255,6 +257,11 @@ func (w *walk) loads(c *call, lang string) {
 
 // fetchedRun says the event of a download that is run at once.
 func (w *walk) fetchedRun(c *call, from string) {
+	if c.pipe != nil && c.stdin == from && w.src.line == "" {
+		all := *c
+		all.text, all.place = c.pipe.text, c.pipe.place
+		c = &all
+	}
 	w.event(c, ci.Event{Tier: ci.Executes, Ecosystem: "shell", Floating: floatingURL(from), Why: c.name + " runs what is downloaded from " + oneLine(from)})
 }
 

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
+
+	"github.com/sallyport/sallyport/internal/audit/ci"
 )
 
 // run tells what a command does: first what only a shell knows, then what
@@ -40,10 +42,17 @@ func (w *walk) run(c *call) {
 // builtin does what only the shell itself can.
 func (w *walk) builtin(c *call) bool {
 	switch c.path {
-	case "cd", "pushd", "Set-Location", "Push-Location":
+	case "cd", "Set-Location":
+		w.cd(c.operand(0))
+	case "pushd", "Push-Location":
+		w.dirs = append(w.dirs, w.dir)
 		w.cd(c.operand(0))
 	case "popd", "Pop-Location":
-		w.dir = unknown
+		if n := len(w.dirs); n > 0 {
+			w.dir, w.dirs = w.dirs[n-1], w.dirs[:n-1]
+		} else {
+			w.dir = unknown
+		}
 	case "eval", "iex", "Invoke-Expression":
 		w.eval(c)
 	case "source", ".":
@@ -151,6 +160,10 @@ func (w *walk) eval(c *call) {
 		w.fetchedRun(c, c.stdin)
 		return
 	}
+	if len(c.args) == 1 && strings.HasPrefix(c.args[0].text, "$") && !strings.ContainsAny(c.args[0].text, " (") {
+		w.gap(c.text, "a command that the file does not tell", c.place)
+		return
+	}
 	if len(c.args) == 1 {
 		w.again(c, c.args[0], "bash")
 		return
@@ -243,7 +256,11 @@ func (w *walk) inline(c *call, i int, lang string) {
 		return
 	}
 	a := c.args[i+1]
-	if a.fetched != "" && oneOf(lang, "bash|posix|pwsh|cmd") {
+	if oneOf(lang, "python|node|ruby|perl") {
+		w.foreignText(c, a.text, lang)
+		return
+	}
+	if a.fetched != "" {
 		w.fetchedRun(c, a.fetched)
 		return
 	}
@@ -276,7 +293,22 @@ func (w *walk) argument(c *call, i int, lang string, shell bool) {
 		w.apart(func() { w.file(c, file.text, c.args[i+1:], lang, false) })
 		return
 	}
+	if lang == "python" && file.text == "setup.py" {
+		w.setup(c, i)
+	}
 	w.loads(c, lang)
+}
+
+// setup is python setup.py: it fetches what the project needs, and can upload.
+func (w *walk) setup(c *call, i int) {
+	for _, a := range c.args[i+1:] {
+		switch a.text {
+		case "install", "develop":
+			w.event(c, ci.Event{Tier: ci.Executes, Ecosystem: "pypi", Why: "python setup.py " + a.text + " fetches dependencies and builds them"})
+		case "upload":
+			w.act(c, ci.Act{Class: ci.Publish})
+		}
+	}
 }
 
 // standard reads what comes by standard input.
@@ -308,18 +340,23 @@ func (w *walk) module(c *call, i int) {
 	w.loads(c, "python")
 }
 
-// program reads text of a language that is no shell: the repository's own, but
-// it loads what was installed.
+// program reads a step that is text of a language that is no shell.
 func (w *walk) program(t *text, lang string) {
 	c := &call{name: lang, path: lang, place: t.at, own: oneLine(t.raw)}
 	c.text = c.own
 	if t.line != "" {
 		c.text = t.line
 	}
+	w.foreignText(c, t.raw, lang)
+}
+
+// foreignText is text of a language that is no shell: the repository's own, but
+// it loads what was installed.
+func (w *walk) foreignText(c *call, text, lang string) {
 	w.loads(c, lang)
 	for _, starts := range []string{"subprocess", "os.system", "child_process", "os.popen", "popen3", "system("} {
-		if strings.Contains(t.raw, starts) {
-			w.gap(oneLine(t.raw), lang+" text that starts commands, which are not read", t.at)
+		if strings.Contains(text, starts) {
+			w.gap(c.text, lang+" text that starts commands, which are not read", c.place)
 			return
 		}
 	}

@@ -77,7 +77,11 @@ func (w *walk) shell(t *text, variants ...syntax.LangVariant) {
 		}
 		failed = err
 	}
-	w.gap(oneLine(t.raw), "shell text that does not parse: "+failed.Error(), t.at)
+	where := ""
+	if t.file != "" {
+		where = t.file + ":"
+	}
+	w.gap(t.raw, "shell text that does not parse: "+where+failed.Error(), t.at)
 	w.lines(t, "bash")
 }
 
@@ -139,8 +143,12 @@ func (w *walk) stmts(all []*syntax.Stmt) {
 // stmt reads one statement. What is tested and what follows from the test are
 // both read: the audit tells what can happen.
 func (w *walk) stmt(s *syntax.Stmt) {
-	if w.budget <= 0 || w.nest >= maxNest {
+	if w.nest >= maxNest {
+		w.gap(w.src.raw, "shell text that nests deeper than is looked at", w.src.at)
 		return
+	}
+	if w.budget <= 0 {
+		return // Read says so
 	}
 	w.nest++
 	defer func() { w.nest-- }()
@@ -148,16 +156,22 @@ func (w *walk) stmt(s *syntax.Stmt) {
 		w.simple(s, c)
 		return
 	}
+	w.compound(s)
+	w.redirects(s)
+}
+
+// compound reads the parts of a statement that is no simple command.
+func (w *walk) compound(s *syntax.Stmt) {
 	switch c := s.Cmd.(type) {
 	case *syntax.BinaryCmd:
 		w.binary(c)
 	case *syntax.IfClause:
 		for ; c != nil; c = c.Else {
-			w.stmts(c.Cond)
+			w.tested(c.Cond)
 			w.stmts(c.Then)
 		}
 	case *syntax.WhileClause:
-		w.stmts(c.Cond)
+		w.tested(c.Cond)
 		w.stmts(c.Do)
 	case *syntax.ForClause:
 		w.loop(c)
@@ -180,10 +194,18 @@ func (w *walk) stmt(s *syntax.Stmt) {
 		w.stmt(c.Stmt)
 	case *syntax.DeclClause:
 		w.assign(c.Args)
-	case *syntax.TestClause:
+	case *syntax.TestClause, *syntax.ArithmCmd, *syntax.LetClause:
 		w.inside(c)
 	}
-	w.redirects(s)
+}
+
+// tested reads a condition: an expression there is true or false more often
+// than it is a command.
+func (w *walk) tested(all []*syntax.Stmt) {
+	before := w.condition
+	w.condition = true
+	w.stmts(all)
+	w.condition = before
 }
 
 // inside reads the commands within an expression.
@@ -231,8 +253,10 @@ func (w *walk) binary(b *syntax.BinaryCmd) {
 // pipeline reads the parts of a pipeline, the last one first in the list. What
 // a download writes is followed to whoever runs it.
 func (w *walk) pipeline(parts []*syntax.Stmt) {
-	stdin, here, stdout := w.stdin, w.here, w.stdout
+	stdin, here, stdout, outer := w.stdin, w.here, w.stdout, w.pipe
 	w.stdout, w.echo = "", ""
+	from, to := int(parts[len(parts)-1].Pos().Offset()), int(parts[0].End().Offset())
+	w.pipe = &pipe{text: oneLine(w.src.written(from, to)), place: w.src.place(from)}
 	for i := len(parts) - 1; i >= 0; i-- {
 		w.apart(func() { w.stmt(parts[i]) })
 		// A filter hands on what it reads; so does what is not known.
@@ -244,7 +268,7 @@ func (w *walk) pipeline(parts []*syntax.Stmt) {
 	if w.stdin != stdin {
 		stdout += w.stdin
 	}
-	w.stdin, w.here, w.stdout = stdin, here, stdout
+	w.stdin, w.here, w.stdout, w.pipe = stdin, here, stdout, outer
 }
 
 // assign reads assignments.
@@ -297,6 +321,20 @@ func (w *walk) simple(s *syntax.Stmt, e *syntax.CallExpr) {
 		w.redirects(s)
 		return
 	}
+	c := w.begin(e)
+	args := w.words(e.Args)
+	if len(args) == 0 {
+		return
+	}
+	args[0].text = w.known(args[0].text)
+	c = c.with(args)
+	w.feed(c, s.Redirs)
+	w.run(c)
+	w.redirects(s)
+}
+
+// begin makes the call of a simple command, its words not yet read.
+func (w *walk) begin(e *syntax.CallExpr) *call {
 	c := &call{at: int(e.Args[0].Pos().Offset())}
 	from := c.at
 	for _, a := range e.Assigns {
@@ -312,12 +350,13 @@ func (w *walk) simple(s *syntax.Stmt, e *syntax.CallExpr) {
 	if w.site != nil && passedOn(e.Args[0]) {
 		c.place, c.text, c.own = w.site.place, w.site.text, w.site.own
 	}
-	args := w.words(e.Args)
-	if len(args) == 0 {
-		return
-	}
-	c = c.with(args)
-	for _, r := range s.Redirs {
+	return c
+}
+
+// feed says what a command gets by standard input.
+func (w *walk) feed(c *call, all []*syntax.Redirect) {
+	c.stdin, c.here, c.pipe = w.stdin, w.here, w.pipe
+	for _, r := range all {
 		switch {
 		case r.Hdoc != nil:
 			c.heredoc = r.Hdoc
@@ -325,12 +364,19 @@ func (w *walk) simple(s *syntax.Stmt, e *syntax.CallExpr) {
 			c.here = w.joined(r.Word)
 		}
 	}
-	c.stdin = w.stdin
-	if c.here == "" {
-		c.here = w.here
+}
+
+// known puts the value of ${{ env.X }} in, where it is known.
+func (w *walk) known(s string) string {
+	all := Expressions(s)
+	if len(all) != 1 || !strings.HasPrefix(s, "${{") || !strings.HasSuffix(s, "}}") {
+		return s
 	}
-	w.run(c)
-	w.redirects(s)
+	name, ok := strings.CutPrefix(all[0], "env.")
+	if v := w.r.Env[name]; ok && v != "" {
+		return v
+	}
+	return s
 }
 
 // passedOn tells whether the word is the words of the caller: "$@". Then the

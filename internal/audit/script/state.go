@@ -99,7 +99,8 @@ type walk struct {
 	files  int // files that led here
 
 	src   *text
-	dir   string // below the root, "" for the root itself; unknown: not told
+	dir   string   // below the root, "" for the root itself; unknown: not told
+	dirs  []string // that pushd left
 	vars  map[string]string
 	funcs map[string]*function
 	args  []arg // of the function or script that is read
@@ -107,8 +108,11 @@ type walk struct {
 
 	stdin  string // the download that is piped in
 	stdout string // the download that the command writes out
+	pipe   *pipe  // the pipeline that is read
 	here   string // the text that is piped in
 	echo   string // the text that the command writes out
+
+	condition bool // what is read is tested
 
 	// quiet: what the command does as an event was said already.
 	quiet bool
@@ -131,6 +135,9 @@ type function struct {
 
 func (r *Reader) walk(s Source) *walk {
 	w := &walk{r: r, budget: maxCommands, dir: clean(s.Dir)}
+	if strings.Contains(s.Dir, "$") {
+		w.dir = unknown
+	}
 	if s.Continues {
 		w.dir, w.vars, w.funcs = r.state.dir, r.state.vars, r.state.funcs
 	}

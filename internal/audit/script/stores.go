@@ -20,15 +20,15 @@ func (w *walk) store(s ci.Store) {
 
 // stores are the artifacts of commands of the CI system's agent.
 func (w *walk) stores(c *call) {
-	switch c.name + " " + c.operand(0) + " " + c.operand(1) {
-	case "buildkite-agent artifact upload":
-		w.artifact(c, c.operand(2), true)
-	case "buildkite-agent artifact download":
-		w.artifact(c, c.operand(2), false)
-	}
-	if c.name == "gh" && c.operand(0) == "run" && c.operand(1) == "download" {
-		name := c.value("-n --name")
-		w.artifact(c, name, false)
+	switch c.name {
+	case "buildkite-agent":
+		if verb := c.operand(1); c.operand(0) == "artifact" && oneOf(verb, "upload|download") {
+			w.artifact(c, c.operand(2), verb == "upload")
+		}
+	case "gh":
+		if c.operand(0) == "run" && c.operand(1) == "download" {
+			w.artifact(c, c.value("-n --name"), false)
+		}
 	}
 }
 

@@ -9,7 +9,6 @@ var nativeTables = map[string]table{
 		{sub: "publish|package", tier: t1, why: "builds the package, which runs build scripts and macros of every dependency", safer: "--no-verify"},
 		{sub: "test|t|bench|run|r|nextest|llvm-cov|tarpaulin|miri", tier: t1, why: "runs the tests with every dependency"},
 		{sub: "build|b|check|c|doc|clippy|rustc|rustdoc|fix|zigbuild|xwin|deb|generate-rpm|wix|bundle|cbuild|cinstall|component|lambda|ndk|apk|make|dist|auditable|release|workspaces|hack|semver-checks|wasi|contract|leptos|tauri|pgrx|xtask", tier: t1, why: "runs build scripts and macros of every dependency"},
-		{sub: "+*", tier: t1, why: "runs build scripts and macros of every dependency"},
 		{sub: "*", tier: t1, why: "runs a tool that was installed, or a task of the project"},
 	}},
 	"cross":     {ecosystem: "cargo", rules: []rule{{sub: "build|test|run|check|rustc|clippy|bench|b|t", tier: t1, why: "runs build scripts and macros of every dependency"}}},

@@ -3,6 +3,7 @@ package script
 import (
 	"slices"
 	"testing"
+	"testing/fstest"
 
 	"github.com/sallyport/sallyport/internal/audit/ci"
 )
@@ -104,5 +105,17 @@ func TestShells(t *testing.T) {
 	f := r.Read(Source{Text: "npm ci", Shell: "fish"})
 	if len(f.Events) != 1 || len(f.Gaps) != 1 {
 		t.Errorf("a shell that is not known: %d events, %d gaps, want 1 and 1", len(f.Events), len(f.Gaps))
+	}
+}
+
+// TestDir reads files where the step runs; a folder that cannot be told has
+// none.
+func TestDir(t *testing.T) {
+	repo := fstest.MapFS{"web/package.json": {Data: []byte(`{"scripts": {"x": "node x"}}`)}}
+	for dir, want := range map[string]int{"web": 0, "./web/": 0, "": 1, "${{ matrix.dir }}": 1, "../..": 1} {
+		r := &Reader{Repo: repo}
+		if got := len(r.Read(Source{Text: "npm run x", Dir: dir}).Events); got != want {
+			t.Errorf("%q: %d events, want %d", dir, got, want)
+		}
 	}
 }

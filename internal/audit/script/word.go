@@ -109,6 +109,9 @@ func (w *walk) expand(p *syntax.ParamExp) (string, bool) {
 		return written, false
 	}
 	if p.Exp != nil {
+		if p.Exp.Word != nil {
+			w.words([]*syntax.Word{p.Exp.Word})
+		}
 		return written, false
 	}
 	if v, ok := w.vars[name]; ok {
@@ -146,9 +149,6 @@ func (w *walk) part(b *strings.Builder, p syntax.WordPart, quoted bool) string {
 		if !known || b.Len() < maxWord {
 			b.WriteString(value)
 		}
-		if p.Exp != nil && p.Exp.Word != nil {
-			w.words([]*syntax.Word{p.Exp.Word})
-		}
 		return ""
 	}
 	b.WriteString(w.src.written(from, to))
@@ -157,6 +157,8 @@ func (w *walk) part(b *strings.Builder, p syntax.WordPart, quoted bool) string {
 		return w.substitution(p.Stmts)
 	case *syntax.ProcSubst:
 		return w.substitution(p.Stmts)
+	case *syntax.ArithmExp:
+		w.inside(p)
 	}
 	return ""
 }

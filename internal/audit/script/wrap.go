@@ -30,7 +30,7 @@ var wrappers = [...]wrapper{
 	{name: "stdbuf", valued: "-i -o -e"},
 	{name: "unbuffer"},
 	{name: "setsid"},
-	{name: "taskset", valued: "-c", skip: 0},
+	{name: "taskset", valued: "-c"},
 	{name: "flock", valued: "-w -E", skip: 1},
 	{name: "xvfb-run", valued: "-n -s -e -f -p -w --server-args --server-num"},
 	{name: "dbus-run-session"},
@@ -48,7 +48,6 @@ var wrappers = [...]wrapper{
 	{name: "parallel", valued: "-j --jobs --colsep"},
 	{name: "retry", valued: "-t -d -n -s --times --delay --tries --sleep --max-attempts"},
 	{name: "travis_retry"},
-	{name: "nick-fields", skip: 0},
 	{name: "cross-env"},
 	{name: "cross-env-shell"},
 	{name: "corepack"},
@@ -81,6 +80,9 @@ var wrappers = [...]wrapper{
 
 // wrapped returns the command that c stands before, or nil.
 func wrapped(c *call) *call {
+	if strings.HasPrefix(c.path, "$") {
+		return nil // a name that only looks like one of them
+	}
 	for i := range wrappers {
 		x := &wrappers[i]
 		if x.name != c.name || x.sub != "" && c.matches(x.sub, c.operands()) < 0 {
@@ -172,43 +174,26 @@ func found(c *call) *call {
 	return nil
 }
 
+// aliases are other names of programs that have the same commands.
+var aliases = map[string]string{
+	"pip2": "pip", "pip3": "pip", "gradlew": "gradle", "mvnw": "mvn", "mvnd": "mvn", "pn": "pnpm", "yarnpkg": "yarn", "nodejs": "node",
+	"nerdctl": "docker", "finch": "docker", "podman": "docker", "tofu": "terraform", "gmake": "make", "bazelisk": "bazel",
+	"apt": "apt-get", "aptitude": "apt-get", "yum": "dnf", "microdnf": "dnf", "tdnf": "dnf", "zypper": "dnf", "flyctl": "fly",
+}
+
 // rewritten returns what c is another way to write, or nil.
 func rewritten(c *call) *call {
-	switch c.name {
-	case "pip3", "pip2", "pip3.12", "pip3.11", "pip3.13", "pip3.10":
+	switch {
+	case c.name == "docker-compose" || c.name == "docker-buildx":
+		return c.as("docker", append([]arg{{text: c.name[len("docker-"):], at: -1}}, c.args...))
+	case c.name == "podman" && c.value("--isolation") != "":
+		return nil // that is no sandbox: a table of its own
+	case c.name == "cargo" && len(c.args) > 0 && strings.HasPrefix(c.args[0].text, "+"):
+		return c.as("cargo", c.args[1:]) // a toolchain
+	case strings.HasPrefix(c.name, "pip3."):
 		return c.as("pip", c.args)
-	case "gradlew":
-		return c.as("gradle", c.args)
-	case "mvnw", "mvnd":
-		return c.as("mvn", c.args)
-	case "pn":
-		return c.as("pnpm", c.args)
-	case "yarnpkg":
-		return c.as("yarn", c.args)
-	case "nodejs":
-		return c.as("node", c.args)
-	case "nerdctl", "finch":
-		return c.as("docker", c.args)
-	case "podman":
-		if c.value("--isolation") == "" {
-			return c.as("docker", c.args)
-		}
-	case "tofu":
-		return c.as("terraform", c.args)
-	case "gmake":
-		return c.as("make", c.args)
-	case "docker-compose":
-		return c.as("docker", append([]arg{{text: "compose", at: -1}}, c.args...))
-	case "docker-buildx":
-		return c.as("docker", append([]arg{{text: "buildx", at: -1}}, c.args...))
-	case "bazelisk":
-		return c.as("bazel", c.args)
-	case "apt", "aptitude":
-		return c.as("apt-get", c.args)
-	case "yum", "microdnf", "tdnf", "zypper":
-		return c.as("dnf", c.args)
-	case "flyctl":
-		return c.as("fly", c.args)
+	case aliases[c.name] != "":
+		return c.as(aliases[c.name], c.args)
 	}
 	return nil
 }

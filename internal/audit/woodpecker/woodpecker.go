@@ -190,8 +190,8 @@ func (r *reader) image(s *ci.Step, n tree.Node) {
 }
 
 func (r *reader) commands(j *ci.Job, s *ci.Step, n tree.Node, scripts *script.Reader) {
-	for _, c := range n.Get("commands").List() {
-		f := scripts.Read(script.Source{Text: c.Text(), Place: c.TextPlace(), Flat: c.Folded()})
+	for k, c := range n.Get("commands").List() {
+		f := scripts.Read(script.Source{Text: c.Text(), Place: c.TextPlace(), Flat: c.Folded(), Continues: k > 0})
 		s.Events = append(s.Events, f.Events...)
 		s.Acts = append(s.Acts, f.Acts...)
 		for _, k := range f.Credentials {
@@ -208,7 +208,10 @@ func (r *reader) commands(j *ci.Job, s *ci.Step, n tree.Node, scripts *script.Re
 // plugin tells what known plugins do with their credential.
 func (r *reader) plugin(s *ci.Step, n tree.Node) {
 	image := n.Get("image")
-	name, _, _ := strings.Cut(image.Text()[strings.LastIndexByte(image.Text(), '/')+1:], ":")
+	name := image.Text()[strings.LastIndexByte(image.Text(), '/')+1:]
+	if i := strings.IndexAny(name, ":@"); i >= 0 {
+		name = name[:i]
+	}
 	class := ci.Class("")
 	switch {
 	case n.Get("commands").Exists():
