@@ -167,7 +167,7 @@ func TestActionRuns(t *testing.T) {
 		{"several flags", []string{"AUDIT_ARGS= --profile  strict\n--fail-on critical "}, false, 3, "title=SPA-023::", 4},
 		{"no SARIF", []string{"AUDIT_SARIF="}, false, 3, "::error file=", -1},
 		{"a wrong flag", []string{"AUDIT_ARGS=--nonsense"}, false, 2, "nonsense", -1},
-		{"a pattern is none", []string{"AUDIT_ARGS=*"}, false, 2, "", -1},
+		{"a pattern is none", []string{"AUDIT_ARGS=--fail-on=crit*"}, false, 2, "crit*", -1},
 		{"nothing is evaluated", []string{"AUDIT_ARGS=$(touch owned) ;touch${IFS}owned"}, false, 2, "", -1},
 		{"a path that looks like a flag", []string{"AUDIT_PATH=--exit-zero"}, false, 2, "E-NO-FILE", -1},
 		{"a path", []string{"AUDIT_PATH=" + releaseFile}, false, 3, "::error file=", 1},
@@ -177,6 +177,7 @@ func TestActionRuns(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, temp := repository(t), t.TempDir()
+			write(t, filepath.Join(dir, "--fail-on=critical"), "", 0o644) // what a pattern would find
 			if c.clean {
 				write(t, filepath.Join(dir, releaseFile), "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: echo\n", 0o644)
 			}
