@@ -22,7 +22,10 @@ import (
 	"github.com/sallyport/sallyport/internal/cli"
 )
 
-const releaseFile = ".github/workflows/release.yml"
+const (
+	releaseFile = ".github/workflows/release.yml" // has findings
+	cleanFile   = ".github/workflows/ci.yml"
+)
 
 // TestMain puts the real command on PATH.
 func TestMain(m *testing.M) {
@@ -40,7 +43,8 @@ func load(t *testing.T, file string, into any) {
 	}
 }
 
-// repository is a project with a finding.
+// repository is a project with a finding, and a file whose name is a flag, which
+// a pattern would find.
 func repository(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -56,6 +60,8 @@ jobs:
         env:
           NODE_AUTH_TOKEN: ${{ secrets.NPM_TOKEN }}
 `, 0o644)
+	write(t, filepath.Join(dir, cleanFile), "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: echo\n", 0o644)
+	write(t, filepath.Join(dir, "--fail-on=critical"), "", 0o644)
 	return dir
 }
 
@@ -147,58 +153,66 @@ func TestAction(t *testing.T) {
 	}
 }
 
+// actionRun is one run of the action.
+type actionRun struct {
+	name  string
+	env   []string
+	code  int
+	out   string // of the log
+	sarif int    // results at least; 0: none, -1: no file
+}
+
+func actionRuns() []actionRun {
+	return []actionRun{
+		{"findings", nil, 3, "::error file=" + releaseFile + ",line=8,title=SPA-001::", 1},
+		{"none", []string{"AUDIT_PATH=" + cleanFile}, 0, "", 0},
+		{"advisory", []string{"AUDIT_ARGS=--exit-zero"}, 0, "::error file=", 1},
+		{"several flags", []string{"AUDIT_ARGS= --profile  strict\n--fail-on critical "}, 3, "title=SPA-023::", 4},
+		{"no SARIF", []string{"AUDIT_SARIF="}, 3, "::error file=", -1},
+		{"a wrong flag", []string{"AUDIT_ARGS=--nonsense"}, 2, "nonsense", -1},
+		{"a pattern is none", []string{"AUDIT_ARGS=--fail-on=crit*"}, 2, "crit*", -1},
+		{"nothing is evaluated", []string{"AUDIT_ARGS=$(touch owned) ;touch${IFS}owned"}, 2, "", -1},
+		{"a path that looks like a flag", []string{"AUDIT_PATH=--exit-zero"}, 2, "E-NO-FILE", -1},
+		{"a path", []string{"AUDIT_PATH=" + releaseFile}, 3, "::error file=", 1},
+		{"no such program", []string{"AUDIT_BINARY=/nowhere/sallyport"}, 1, "no program /nowhere/sallyport", -1},
+		{"the version", []string{"AUDIT_VERSION=0.0.0-test"}, 3, "::error file=", 1},
+		{"another version", []string{"AUDIT_VERSION=1.0.0"}, 2, "this is sallyport v0.0.0-test, not 1.0.0", -1},
+	}
+}
+
 // TestActionRuns runs what the action runs.
 func TestActionRuns(t *testing.T) {
 	script, err := filepath.Abs("github/audit.sh")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct {
-		name  string
-		env   []string
-		clean bool // no finding in the repository
-		code  int
-		out   string // of the log
-		sarif int    // results at least; 0: none, -1: no file
-	}{
-		{"findings", nil, false, 3, "::error file=" + releaseFile + ",line=8,title=SPA-001::", 1},
-		{"none", nil, true, 0, "", 0},
-		{"advisory", []string{"AUDIT_ARGS=--exit-zero"}, false, 0, "::error file=", 1},
-		{"several flags", []string{"AUDIT_ARGS= --profile  strict\n--fail-on critical "}, false, 3, "title=SPA-023::", 4},
-		{"no SARIF", []string{"AUDIT_SARIF="}, false, 3, "::error file=", -1},
-		{"a wrong flag", []string{"AUDIT_ARGS=--nonsense"}, false, 2, "nonsense", -1},
-		{"a pattern is none", []string{"AUDIT_ARGS=--fail-on=crit*"}, false, 2, "crit*", -1},
-		{"nothing is evaluated", []string{"AUDIT_ARGS=$(touch owned) ;touch${IFS}owned"}, false, 2, "", -1},
-		{"a path that looks like a flag", []string{"AUDIT_PATH=--exit-zero"}, false, 2, "E-NO-FILE", -1},
-		{"a path", []string{"AUDIT_PATH=" + releaseFile}, false, 3, "::error file=", 1},
-		{"no such program", []string{"AUDIT_BINARY=/nowhere/sallyport"}, false, 1, "no program /nowhere/sallyport", -1},
-		{"the version", []string{"AUDIT_VERSION=0.0.0-test"}, false, 3, "::error file=", 1},
-		{"another version", []string{"AUDIT_VERSION=1.0.0"}, false, 2, "this is sallyport v0.0.0-test, not 1.0.0", -1},
-	} {
+	for _, c := range actionRuns() {
 		t.Run(c.name, func(t *testing.T) {
 			dir, temp := repository(t), t.TempDir()
-			write(t, filepath.Join(dir, "--fail-on=critical"), "", 0o644) // what a pattern would find
-			if c.clean {
-				write(t, filepath.Join(dir, releaseFile), "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: echo\n", 0o644)
-			}
 			env := append([]string{"AUDIT_SARIF=out.sarif", "GITHUB_OUTPUT=" + temp + "/output", "GITHUB_STEP_SUMMARY=" + temp + "/summary"}, c.env...)
 			code, out := run(t, dir, env, "bash", script)
 			if code != c.code || !strings.Contains(out, c.out) {
 				t.Errorf("exit code %d, want %d; want %q in\n%s", code, c.code, c.out, out)
 			}
-			if n := results(t, read(t, filepath.Join(dir, "out.sarif"))); n < c.sarif || c.sarif <= 0 && n != c.sarif {
-				t.Errorf("%d results in SARIF, want %d", n, c.sarif)
-			}
-			if told := strings.Contains(read(t, temp+"/output"), "sarif=out.sarif\n"); told != (c.sarif >= 0) {
-				t.Errorf("output: %q", read(t, temp+"/output"))
-			}
-			if ran := c.code == 0 || c.code == 3; ran != strings.HasPrefix(read(t, temp+"/summary"), "## Sallyport audit\n") {
-				t.Errorf("summary: %q", read(t, temp+"/summary"))
-			}
-			if _, err := os.Stat(filepath.Join(dir, "owned")); err == nil {
-				t.Error("an input was run")
-			}
+			c.left(t, dir, temp)
 		})
+	}
+}
+
+// left checks what a run left behind.
+func (c actionRun) left(t *testing.T, dir, temp string) {
+	t.Helper()
+	if n := results(t, read(t, filepath.Join(dir, "out.sarif"))); n < c.sarif || c.sarif <= 0 && n != c.sarif {
+		t.Errorf("%d results in SARIF, want %d", n, c.sarif)
+	}
+	if told := strings.Contains(read(t, temp+"/output"), "sarif=out.sarif\n"); told != (c.sarif >= 0) {
+		t.Errorf("output: %q", read(t, temp+"/output"))
+	}
+	if ran := c.code == 0 || c.code == 3; ran != strings.HasPrefix(read(t, temp+"/summary"), "## Sallyport audit\n") {
+		t.Errorf("summary: %q", read(t, temp+"/summary"))
+	}
+	if _, err := os.Stat(filepath.Join(dir, "owned")); err == nil {
+		t.Error("an input was run")
 	}
 }
 
@@ -264,54 +278,58 @@ func lookPath(t *testing.T, name string) string {
 	return at
 }
 
+// gitlabJob is a job, as GitLab reads it.
+type gitlabJob struct {
+	Script    []string
+	Variables map[string]string
+	Artifacts struct {
+		When    string
+		Reports map[string]string
+	}
+}
+
 // TestGitLab runs the script of the template, as a runner does.
 func TestGitLab(t *testing.T) {
-	var f map[string]struct {
-		Script    []string
-		Variables map[string]string
-		Artifacts struct {
-			When    string
-			Reports map[string]string
-		}
-	}
+	var f map[string]gitlabJob
 	load(t, "gitlab/sallyport.gitlab-ci.yml", &f)
 	job, ok := f[".sallyport-audit"]
 	if !ok || len(f) != 1 || job.Artifacts.When != "always" {
 		t.Fatalf("the template is %+v", f)
 	}
-	for _, c := range []struct {
-		args, binary string
-		code         int
-	}{{"", "sallyport", 3}, {"--exit-zero", "sallyport", 0}, {"--nonsense", "sallyport", 2}, {"", "no-such-sallyport", 2}} {
-		dir := repository(t)
-		env := []string{"AUDIT_ARGS=" + c.args, "AUDIT_BINARY=" + c.binary}
-		code, out := run(t, dir, env, "sh", "-ec", strings.Join(job.Script, "\n"))
-		if code != c.code {
-			t.Errorf("%v: exit code %d\n%s", c, code, out)
-		}
-		if c.code == 2 {
-			continue
-		}
-		var entries []struct {
-			Check string `json:"check_name"`
-		}
-		if err := json.Unmarshal([]byte(read(t, filepath.Join(dir, job.Artifacts.Reports["codequality"]))), &entries); err != nil || len(entries) == 0 || entries[0].Check != "SPA-001" {
-			t.Errorf("%v: code quality %+v, %v", c, entries, err)
-		}
-		var suite struct {
-			Failures int `xml:"failures,attr"`
-		}
-		if err := xml.Unmarshal([]byte(read(t, filepath.Join(dir, job.Artifacts.Reports["junit"]))), &suite); err != nil || suite.Failures != 1 {
-			t.Errorf("%v: JUnit %+v, %v", c, suite, err)
-		}
-		if !strings.Contains(out, "critical[SPA-001]") {
-			t.Errorf("%v: no text in\n%s", c, out)
-		}
-	}
-	for name := range map[string]bool{"AUDIT_ARGS": true, "AUDIT_BINARY": true} {
+	for _, name := range []string{"AUDIT_ARGS", "AUDIT_BINARY"} {
 		if _, ok := job.Variables[name]; !ok {
 			t.Errorf("%s has no value of its own", name)
 		}
+	}
+	for _, c := range []struct {
+		args, binary string
+		code         int
+	}{{"", "sallyport", 3}, {"--exit-zero", "sallyport", 0}, {"--nonsense", "sallyport", 2}, {"--fail-on=crit*", "sallyport", 2}, {"", "no-such-sallyport", 2}} {
+		dir := repository(t)
+		code, out := run(t, dir, []string{"AUDIT_ARGS=" + c.args, "AUDIT_BINARY=" + c.binary}, "sh", "-ec", strings.Join(job.Script, "\n"))
+		if code != c.code || c.code != 2 && !strings.Contains(out, "critical[SPA-001]") {
+			t.Errorf("%v: exit code %d\n%s", c, code, out)
+		}
+		if c.code != 2 {
+			job.reports(t, dir)
+		}
+	}
+}
+
+// reports reads the files that the job hands to GitLab.
+func (j gitlabJob) reports(t *testing.T, dir string) {
+	t.Helper()
+	var entries []struct {
+		Check string `json:"check_name"`
+	}
+	if err := json.Unmarshal([]byte(read(t, filepath.Join(dir, j.Artifacts.Reports["codequality"]))), &entries); err != nil || len(entries) == 0 || entries[0].Check != "SPA-001" {
+		t.Errorf("code quality %+v, %v", entries, err)
+	}
+	var suite struct {
+		Failures int `xml:"failures,attr"`
+	}
+	if err := xml.Unmarshal([]byte(read(t, filepath.Join(dir, j.Artifacts.Reports["junit"]))), &suite); err != nil || suite.Failures != 1 {
+		t.Errorf("JUnit %+v, %v", suite, err)
 	}
 }
 
