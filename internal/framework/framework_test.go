@@ -254,13 +254,26 @@ func TestFindSuggests(t *testing.T) {
 	}
 }
 
+func TestDistance(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"abc", "abc", 0}, {"abc", "axc", 1}, {"abc", "ac", 1}, {"ac", "abc", 1}, {"abc", "bca", 2}, {"kitten", "sitting", 3},
+	} {
+		if got := distance(c.a, c.b); got != c.want {
+			t.Errorf("%q to %q: %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	const good = `{id: A, title: t, text: x, rules: [SPA-001], decidable: files, beyond: b}`
 	if _, err := parse([]byte("id: x\ncontrols: [" + good + "]")); err != nil {
 		t.Fatal(err)
 	}
 	for name, control := range map[string]string{
-		"unknown key":            `{id: A, rule: [SPA-001], decidable: files, beyond: b}`,
+		"unknown key":            `{id: A, rules: [SPA-001], decidable: files, beyond: b, rule: [SPA-002]}`,
 		"nothing decides it":     `{id: A, rules: [SPA-001], beyond: b}`,
 		"decided by a guess":     `{id: A, rules: [SPA-001], decidable: guess, beyond: b}`,
 		"files without a rule":   `{id: A, decidable: files, beyond: b}`,

@@ -15,15 +15,27 @@ const maxFindings = 5
 func Text(w io.Writer, r Report) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %s\nsource: %s, checked %s\n\n", r.Title, r.Version, r.Source, r.Date)
+	wide := width(r)
 	for _, a := range r.Answers {
-		fmt.Fprintf(&b, "%-11s %-14s %s\n", a.State, a.Control, a.Title+former(a))
+		fmt.Fprintf(&b, "%-11s %-*s %s\n", a.State, wide, a.Control, a.Title+former(a))
 		for _, l := range a.lines() {
-			fmt.Fprintf(&b, "%-26s %s\n", "", line(l))
+			fmt.Fprintf(&b, "%-*s %s\n", 12+wide, "", line(l))
 		}
 	}
 	fmt.Fprintf(&b, "\n%s\n", Sum(r))
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// width is that of the column of ids. A longer one sticks out.
+func width(r Report) int {
+	wide := 14
+	for _, a := range r.Answers {
+		if len(a.Control) <= 24 {
+			wide = max(wide, len(a.Control))
+		}
+	}
+	return wide
 }
 
 // lines are what the text says below a control.

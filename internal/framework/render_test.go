@@ -53,6 +53,27 @@ undecidable A-4            fourth
 	}
 }
 
+// TestTextOfLongIds: the column is as wide as the longest id that is not too
+// long, which sticks out.
+func TestTextOfLongIds(t *testing.T) {
+	f := Framework{Controls: []Control{
+		{ID: "provenance-authentic", Title: "a", Decidable: ByNeither, Why: "w"},
+		{ID: "choose-an-appropriate-build-platform", Title: "b", Decidable: ByNeither, Why: "w"},
+		{ID: "4.2", Title: "c", Decidable: ByNeither, Why: "w"},
+	}}
+	const want = `
+undecidable provenance-authentic a
+                                 w
+undecidable choose-an-appropriate-build-platform b
+                                 w
+undecidable 4.2                  c
+                                 w
+`
+	if got := write(t, Text, Judge(f, Facts{})); !strings.Contains(got, want) {
+		t.Errorf("%s\nwant%s", got, want)
+	}
+}
+
 func TestMarkdown(t *testing.T) {
 	var b bytes.Buffer
 	if err := Markdown(&b, sample()); err != nil {
