@@ -3,13 +3,17 @@
 //
 // The mappings are data with a version, a source and a date (data/*.yaml). It
 // promises that a control is shown only when every rule that it is mapped to was
-// examined, none was broken, and nothing was left out; and that what files cannot
-// decide is said to be undecidable. Titles are those of the standards; texts are
-// our own words.
+// examined and holds, nothing was left out, and the evidence that it asks for is
+// there; and that what files cannot decide is said to be undecidable. It does not
+// promise that a control which is shown is fulfilled: each says what it asks
+// beyond that (Control.Beyond). Names of controls are those of the standard where
+// it has names; texts are our own words.
 package framework
 
 import (
+	"bytes"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -32,18 +36,54 @@ type Framework struct {
 	Controls []Control `yaml:"controls" json:"controls"`
 }
 
-// Control is one requirement of a framework.
+// Control is one requirement, or one risk, of a framework.
 type Control struct {
 	ID    string `yaml:"id" json:"id"`
 	Title string `yaml:"title" json:"title"`
+	Text  string `yaml:"text" json:"text"` // what it is about, in our own words
+	// Former are its ids in the version before.
+	Former []string `yaml:"former" json:"former,omitempty"`
 	// Rules are those of the audit (SPA-nnn) and of the boundary (SPn) whose
 	// breach breaks it.
 	Rules []string `yaml:"rules" json:"rules,omitempty"`
-	// Evidence is what of a run shows it: receipt, provenance, ledger, verdict,
-	// approvals, materials.
+	// Evidence is what of a run it asks for; see Kinds.
 	Evidence []string `yaml:"evidence" json:"evidence,omitempty"`
-	// Undecidable says why neither files nor a run can decide it; empty: they can.
-	Undecidable string `yaml:"undecidable" json:"undecidable,omitempty"`
+	// Decidable says what it takes to show it.
+	Decidable Decidable `yaml:"decidable" json:"decidable"`
+	// Why says why neither files nor a run can show it.
+	Why string `yaml:"why" json:"why,omitempty"`
+	// Beyond is what it asks that is not looked at, also when it is shown.
+	Beyond string `yaml:"beyond" json:"beyond,omitempty"`
+}
+
+// Decidable says what it takes to show a control.
+type Decidable string
+
+// What it takes. A finding breaks a control of each of them.
+const (
+	ByFiles   Decidable = "files"   // CI files are enough
+	ByRun     Decidable = "run"     // it takes evidence of a run
+	ByNeither Decidable = "neither" // neither can show it
+)
+
+// Kind is one kind of evidence of a run.
+type Kind struct {
+	ID, About string
+}
+
+// Kinds are all kinds of evidence that controls ask for.
+func Kinds() []Kind {
+	return []Kind{
+		{"receipt", "what the probe saw from inside each zone before other people's code ran there; all as it should be"},
+		{"materials", "the complete list of what came in, as the gateway recorded it"},
+		{"provenance", "a signed statement of what was built, from what, by whom"},
+		{"verdict", "the gate's yes for the artifact's digest"},
+		{"approvals", "a person's yes for the artifact's digest"},
+		{"ledger", "entries of the tamper-evident log, checked while they were read"},
+		{"tests", "a test stage that passed, for the artifact's digest"},
+		{"rebuild", "a second build in a fresh zone that gave the same bytes"},
+		{"scan", "a search for secrets in all that came out, to its end and without a find"},
+	}
 }
 
 // All returns every framework, by its id.
@@ -58,8 +98,8 @@ func All() ([]Framework, error) {
 		if err != nil {
 			return nil, err
 		}
-		var f Framework
-		if err := yaml.Unmarshal(raw, &f); err != nil {
+		f, err := parse(raw)
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", n, err)
 		}
 		all = append(all, f)
@@ -68,7 +108,42 @@ func All() ([]Framework, error) {
 	return all, nil
 }
 
-// Find returns the framework of that id.
+// parse reads one framework. A key that it does not know, and a control that
+// could be shown by nothing or gives no reason, is an error.
+func parse(raw []byte) (Framework, error) {
+	var f Framework
+	d := yaml.NewDecoder(bytes.NewReader(raw))
+	d.KnownFields(true)
+	if err := d.Decode(&f); err != nil {
+		return f, err
+	}
+	for _, c := range f.Controls {
+		if err := c.check(); err != nil {
+			return f, fmt.Errorf("control %s: %w", c.ID, err)
+		}
+	}
+	return f, nil
+}
+
+func (c Control) check() error {
+	shown := c.Decidable == ByFiles || c.Decidable == ByRun
+	switch {
+	case !shown && c.Decidable != ByNeither:
+		return fmt.Errorf("decidable is %q: it is files, run or neither", c.Decidable)
+	case c.Decidable == ByNeither && (c.Why == "" || len(c.Evidence) > 0):
+		return errors.New("what cannot be decided gives a reason, and asks for no evidence")
+	case c.Decidable == ByFiles && (len(c.Rules) == 0 || len(c.Evidence) > 0):
+		return errors.New("what files decide has rules, and asks for no evidence of a run")
+	case c.Decidable == ByRun && len(c.Evidence) == 0:
+		return errors.New("what a run decides asks for evidence")
+	case shown && (c.Beyond == "" || c.Why != ""):
+		return errors.New("what can be shown says what it asks beyond that, and no reason why it cannot")
+	}
+	return nil
+}
+
+// Find returns the framework of that id. Where there is none, the error names
+// the ids that could be meant, and all.
 func Find(id string) (Framework, error) {
 	all, err := All()
 	if err != nil {
@@ -81,7 +156,53 @@ func Find(id string) (Framework, error) {
 		}
 		ids = append(ids, f.ID)
 	}
-	return Framework{}, fmt.Errorf("no framework %q: there are %s", id, strings.Join(ids, ", "))
+	hint := ""
+	if like := alike(id, ids); len(like) > 0 {
+		hint = "did you mean " + strings.Join(like, " or ") + "? "
+	}
+	return Framework{}, fmt.Errorf("no framework %q: %sthere are %s", id, hint, strings.Join(ids, ", "))
+}
+
+// alike are the ids that hold a name, or else the one that is spelt most like it.
+func alike(name string, ids []string) []string {
+	name = strings.ToLower(name)
+	if name == "" || len(name) > 64 {
+		return nil
+	}
+	var like []string
+	best, nearest := len(name)/3+1, ""
+	for _, id := range ids {
+		if strings.Contains(id, name) {
+			like = append(like, id)
+		}
+		if d := distance(name, id); d < best {
+			best, nearest = d, id
+		}
+	}
+	if len(like) == 0 && nearest != "" {
+		return []string{nearest}
+	}
+	return like
+}
+
+// distance counts the letters to change, add or take to get from a to b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		corner := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			here := corner
+			if a[i] != b[j] {
+				here = min(corner, row[j], row[j+1]) + 1
+			}
+			corner, row[j+1] = row[j+1], here
+		}
+	}
+	return row[len(b)]
 }
 
 // Taxon is one control of a framework, as taxonomies of other formats want it.
@@ -102,109 +223,4 @@ func Taxa(all []Framework, rule string) []Taxon {
 		}
 	}
 	return out
-}
-
-// Breach is one finding, as far as a framework asks about it.
-type Breach struct {
-	Rule  string
-	Where string // file:line
-	Title string
-}
-
-// Facts are what is known when a framework is judged.
-type Facts struct {
-	Breaches []Breach
-	Examined []string // the rules that were asked
-	Gaps     int      // parts that were not analysed
-	// Evidence are the kinds of evidence of a run that are there and were checked;
-	// empty: there is no run.
-	Evidence []string
-}
-
-// State is the answer to one control.
-type State string
-
-// The states.
-const (
-	Broken      State = "broken"      // a rule that it is mapped to is broken
-	Shown       State = "shown"       // all that it asks was examined, and holds
-	NotShown    State = "not-shown"   // nothing is broken, and something is missing to show it
-	Undecidable State = "undecidable" // neither files nor a run can tell
-)
-
-// Answer is a control and how it stands.
-type Answer struct {
-	Control string   `json:"control"`
-	Title   string   `json:"title"`
-	State   State    `json:"state"`
-	By      []string `json:"by"`  // the evidence: findings by file and line, or rules that were examined
-	Why     string   `json:"why"` // in one sentence
-}
-
-// Report is the answers of one framework: sallyport/report/v1.
-type Report struct {
-	Schema    string        `json:"schema"`
-	Framework string        `json:"framework"`
-	Title     string        `json:"title"`
-	Version   string        `json:"version"`
-	Source    string        `json:"source"`
-	Date      string        `json:"date"`
-	Totals    map[State]int `json:"totals"`
-	Answers   []Answer      `json:"answers"`
-}
-
-// Schema names the form of a report.
-const Schema = "sallyport/report/v1"
-
-// Judge answers each control of a framework.
-func Judge(f Framework, facts Facts) Report {
-	r := Report{Schema: Schema, Framework: f.ID, Title: f.Title, Version: f.Version, Source: f.Source, Date: f.Date, Totals: map[State]int{}}
-	for _, c := range f.Controls {
-		a := answer(c, facts)
-		r.Totals[a.State]++
-		r.Answers = append(r.Answers, a)
-	}
-	return r
-}
-
-func answer(c Control, facts Facts) Answer {
-	a := Answer{Control: c.ID, Title: c.Title, By: []string{}}
-	for _, b := range facts.Breaches {
-		if slices.Contains(c.Rules, b.Rule) {
-			a.By = append(a.By, b.Rule+" "+b.Where+": "+b.Title)
-		}
-	}
-	switch {
-	case len(a.By) > 0:
-		a.State, a.Why = Broken, fmt.Sprintf("%d findings of rules that it is mapped to", len(a.By))
-	case c.Undecidable != "":
-		a.State, a.Why = Undecidable, c.Undecidable
-	default:
-		a.State, a.By, a.Why = standing(c, facts)
-	}
-	return a
-}
-
-// standing is the answer to a control that nothing breaks.
-func standing(c Control, facts Facts) (State, []string, string) {
-	by := []string{}
-	for _, r := range c.Rules {
-		if !slices.Contains(facts.Examined, r) && strings.HasPrefix(r, "SPA-") {
-			return NotShown, by, "rule " + r + " was not examined"
-		}
-		by = append(by, r+" holds")
-	}
-	if facts.Gaps > 0 {
-		return NotShown, by, fmt.Sprintf("%d parts were not analysed, so that the rules do not show it", facts.Gaps)
-	}
-	for _, e := range c.Evidence {
-		if !slices.Contains(facts.Evidence, e) {
-			return NotShown, by, "it asks for evidence of a run (" + e + "), and there is none: sallyport run, sallyport verify"
-		}
-		by = append(by, e)
-	}
-	if len(by) == 0 {
-		return NotShown, by, "nothing here speaks of it"
-	}
-	return Shown, by, "every rule that it is mapped to was examined and holds"
 }

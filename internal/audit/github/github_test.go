@@ -34,7 +34,7 @@ func TestOwns(t *testing.T) {
 // option's to say, and is told as assumed.
 func TestDefaultPermissions(t *testing.T) {
 	repo := fstest.MapFS{"w.yml": {Data: []byte("on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: npm ci\n")}}
-	for option, want := range map[string]int{"": 0, "read": 0, "write": 6} {
+	for option, want := range map[string]int{"": 0, "read": 0, "write": 11} {
 		d, err := Read(repo, "w.yml", Options{DefaultPermissions: option})
 		if err != nil {
 			t.Fatal(err)

@@ -24,10 +24,10 @@ type level struct {
 	where ci.Place
 }
 
-// scopeClasses are the scopes of a token whose write right is worth something.
+// scopeClass is what the right to write a scope is good for.
 func scopeClass(scope string) ci.Class {
 	switch scope {
-	case "contents", "actions", "workflows", "pull-requests", "administration", "repository-projects":
+	case "contents", "actions", "pull-requests":
 		return ci.Repository
 	case "packages":
 		return ci.Publish
@@ -40,7 +40,10 @@ func scopeClass(scope string) ci.Class {
 }
 
 func allScopes() []string {
-	return []string{"actions", "attestations", "contents", "deployments", "id-token", "packages", "pages", "pull-requests"}
+	return []string{
+		"actions", "attestations", "contents", "deployments", "id-token", "packages", "pages", "pull-requests",
+		"checks", "discussions", "issues", "security-events", "statuses", // of little worth
+	}
 }
 
 // workflowPermissions are those at the head of a workflow, or the default.
@@ -97,6 +100,11 @@ func (p permissions) writes(scope string) bool {
 		return scope != "id-token" && scope != "attestations"
 	}
 	return p.scopes[scope].value == "write"
+}
+
+// strong tells whether the token can write anything of worth.
+func (p permissions) strong() bool {
+	return slices.ContainsFunc(allScopes(), func(s string) bool { return p.writes(s) && scopeClass(s).High() })
 }
 
 func (p permissions) at(scope string) ci.Place {

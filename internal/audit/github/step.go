@@ -1,7 +1,6 @@
 package github
 
 import (
-	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -15,35 +14,50 @@ import (
 // uses it.
 type stepReader struct {
 	*jobReader
-	n      tree.Node
-	i      int
-	out    *ci.Step
-	inputs map[string]string
-	base   string // folder of the composite action that the step is in
-	depth  int
+	n     tree.Node
+	i     int
+	out   *ci.Step
+	known names
+	vars  variables
+	when  []ci.Trigger // that the conditions of the step leave
+	// actions are the folders of the composite actions that the step is in, the
+	// innermost last.
+	actions []string
+	head    bool // an earlier step of the job checked out a stranger's code
 }
 
-// step reads the i-th step of the job, or the steps that run beside each other.
-func (j *jobReader) step(i int, n tree.Node) {
-	s := ci.Step{Name: n.Get("name").Text(), Where: n.Span()}
-	j.job.Steps = append(j.job.Steps, s)
-	r := &stepReader{jobReader: j, n: n, i: len(j.job.Steps) - 1, out: &j.job.Steps[len(j.job.Steps)-1], inputs: j.inputs}
-	if par := n.Get("parallel"); par.IsList() {
-		j.job.Steps = j.job.Steps[:len(j.job.Steps)-1]
+// step reads one step of the job, or the steps that run beside each other.
+func (j *jobReader) step(n tree.Node, depth int) {
+	if !j.spend(stepCost, n.Place()) {
+		return
+	}
+	if par := n.Get("parallel"); par.IsList() && depth < maxDepth {
 		for _, m := range par.Items() {
-			j.step(i, m)
+			j.step(m, depth+1)
 		}
 		return
 	}
-	r.read()
+	j.job.Steps = append(j.job.Steps, ci.Step{Name: n.Get("name").Text(), Where: n.Span()})
+	i := len(j.job.Steps) - 1
+	s := &stepReader{jobReader: j, n: n, i: i, out: &j.job.Steps[i], known: j.known, vars: j.vars, when: j.triggers(), head: j.headCheckedOut()}
+	s.read()
 }
 
 func (s *stepReader) read() {
-	for _, p := range s.n.Get("env").Pairs() {
-		s.secrets(p.Value, s.i, ci.PerStep, "environment of the step", p.Key.Text())
+	credentials, acts := len(s.job.Credentials), len(s.out.Acts)
+	env := s.n.Get("env")
+	s.known = s.known.with(s.vars.names())
+	for _, p := range env.Pairs() {
+		s.secretsKnown(p.Value, s.known, s.i, ci.PerStep, "environment of the step", p.Key.Text())
 	}
+	s.vars = s.vars.over(env, s.known)
+	for _, p := range env.Pairs() {
+		delete(s.known, "env."+strings.ToLower(p.Key.Text()))
+	}
+	s.known = s.known.with(s.vars.names())
 	if n := s.n.Get("if"); n.IsText() {
-		s.secrets(n, s.i, ci.PerStep, "condition of the step", "")
+		s.secretsKnown(n, s.known, s.i, ci.PerStep, "condition of the step", "")
+		s.when = s.narrow(s.when, n.Text(), s.known)
 	}
 	switch run, uses := s.n.Get("run"), s.n.Get("uses"); {
 	case run.Exists():
@@ -52,41 +66,81 @@ func (s *stepReader) read() {
 		s.uses(uses)
 	default:
 		s.gap(s.job.ID, s.n.Line(s.n.Place().Line), "a step that neither runs nor uses anything", s.n.Place())
+		return
 	}
+	s.refine(credentials, acts)
 }
 
 // run reads a shell step.
 func (s *stepReader) run(run tree.Node) {
-	s.secrets(run, s.i, ci.PerStep, "text of the command", "")
+	s.secretsKnown(run, s.known, s.i, ci.PerStep, "text of the command", "")
 	s.steered(run)
-	dir := s.dir
-	if d := s.n.Get("working-directory").Text(); d != "" {
-		dir = substitute(d, s.inputs)
+	if all := expressions(run.Text()); len(all) == 1 && strings.TrimSpace(run.Text()) == run.Text()[all[0].at:] {
+		if key := matrixKey(all[0].body); key != nil && len(s.actions) == 0 {
+			for _, cell := range s.cells(key) { // each command of the matrix
+				s.shellText(cell)
+			}
+			if len(s.cells(key)) > 0 {
+				return
+			}
+		}
 	}
-	shell := s.shell
-	if sh := s.n.Get("shell").Text(); sh != "" {
-		shell = substitute(sh, s.inputs)
-	}
-	if shell == "" && s.windows {
-		shell = "pwsh"
-	}
-	s.take(s.scripts.Read(script.Source{
-		Text: substitute(run.Text(), s.inputs), Place: run.TextPlace(), Flat: run.Folded(), Shell: shell, Dir: s.folder(dir),
-	}))
+	s.shellText(run)
 }
 
-// folder is where a step runs, below the root of the repository.
-func (s *stepReader) folder(dir string) string {
+// shellText reads shell text in the step's surroundings.
+func (s *stepReader) shellText(n tree.Node) {
+	text := s.known.put(n.Text())
+	if !s.spend(len(text), n.Place()) {
+		return
+	}
+	src := script.Source{Text: text, Place: n.TextPlace(), Flat: n.Folded(), Shell: s.shellOf(), Dir: s.directory()}
+	if strings.Count(text, "\n") != strings.Count(n.Text(), "\n") {
+		src.Flat = true // an input has lines of its own, which stand elsewhere
+	}
+	s.scripts.Env = s.vars
+	s.take(s.scripts.Read(src))
+}
+
+// shellOf is the step's shell. An action's steps do not take over what the
+// workflow sets for its own.
+func (s *stepReader) shellOf() string {
+	if sh := s.n.Get("shell").Text(); sh != "" {
+		return s.known.put(sh)
+	}
+	if len(s.actions) == 0 && s.shell != "" {
+		return s.shell
+	}
+	if s.windows {
+		return "pwsh"
+	}
+	return ""
+}
+
+// directory is where a step runs, below the root of the repository.
+func (s *stepReader) directory() string {
+	dir := s.n.Get("working-directory").Text()
+	if dir == "" && len(s.actions) == 0 {
+		dir = s.dir
+	}
+	dir = names{"github.workspace": "."}.put(s.known.put(dir))
 	if dir == "" || strings.Contains(dir, "${{") {
 		return ""
 	}
 	d := path.Clean(dir)
-	for _, f := range s.folders {
-		if rest, ok := strings.CutPrefix(d+"/", f+"/"); ok {
-			return strings.TrimSuffix(rest, "/")
-		}
+	if f, ok := s.folderOf(d); ok {
+		return strings.TrimPrefix(strings.TrimPrefix(d, f.path), "/")
 	}
-	return strings.TrimPrefix(d, "./")
+	return d
+}
+
+// folderOf is the checkout that a folder is in.
+func (s *stepReader) folderOf(dir string) (folder, bool) {
+	i := slices.IndexFunc(s.folders, func(f folder) bool { return strings.HasPrefix(dir+"/", f.path+"/") })
+	if i < 0 {
+		return folder{}, false
+	}
+	return s.folders[i], true
 }
 
 // take adds what a script does.
@@ -102,172 +156,69 @@ func (s *stepReader) take(f script.Facts) {
 		g.Job = s.job.ID
 		s.def.Gaps = append(s.def.Gaps, g)
 	}
-	if s.headCheckedOut() {
-		s.out.Events = append(s.out.Events, s.headEvents(f)...)
-	}
-}
-
-// headEvents: once the head of a pull request is checked out, what runs there is
-// its author's.
-func (s *stepReader) headEvents(f script.Facts) []ci.Event {
-	var all []ci.Event
 	for _, e := range f.Events {
-		if e.Tier == ci.Executes && !e.Own {
-			e.Tier, e.Why = ci.Steered, "the checkout is the head of a pull request: its author decides what this runs"
-			all = append(all, e)
+		if s.head && s.strange() && e.Tier == ci.Executes && !e.Own {
+			s.headRuns(e)
 			break
 		}
 	}
-	return all
 }
 
-func (s *stepReader) headCheckedOut() bool {
-	for _, st := range s.job.Steps[:s.i] {
-		if slices.ContainsFunc(st.Events, func(e ci.Event) bool { return e.Tier == ci.Steered && e.Ecosystem == "git" }) {
-			return true
-		}
-	}
-	return false
+// headRuns: once the head of a pull request is checked out, what runs there is
+// its author's.
+func (s *stepReader) headRuns(e ci.Event) {
+	e.Tier, e.Why, e.Own, e.Pinned = ci.Steered, "the checkout is the head of a pull request: its author decides what this runs", false, false
+	s.out.Events = append(s.out.Events, e)
 }
 
-// steered reports words of whoever starts the run in a shell line.
+func (j *jobReader) headCheckedOut() bool {
+	return slices.ContainsFunc(j.job.Steps, func(st ci.Step) bool {
+		return slices.ContainsFunc(st.Events, func(e ci.Event) bool { return e.Tier == ci.Steered && e.Ecosystem == "git" })
+	})
+}
+
+// steered reports words of whoever starts the run in a text that is run.
 func (s *stepReader) steered(n tree.Node) {
-	if !s.open() {
-		return
-	}
-	at := n.TextPlace()
-	for k, line := range strings.Split(n.Text(), "\n") {
-		if m := steeringExpression(line); m != "" {
-			p := at
-			if !n.Folded() {
-				p.Line += k
+	places := locator{node: n, text: n.Text(), head: n.TextPlace()}
+	for _, e := range expressions(places.text) {
+		words := ""
+		for _, body := range expressions(s.known.put("${{ " + e.body + " }}")) {
+			if words = strangersWords(body.body, s.when); words != "" {
+				break
 			}
-			s.out.Events = append(s.out.Events, ci.Event{
-				Tier: ci.Steered, Text: strings.TrimSpace(line), Why: "${{ " + m + " }} is put into the script: whoever writes it writes commands", Ecosystem: "shell", Where: p,
-			})
-			return
 		}
-	}
-}
-
-// open tells whether people without write access can start the job.
-func (s *stepReader) open() bool {
-	triggers := s.job.Triggers
-	if triggers == nil {
-		triggers = s.def.Triggers
-	}
-	return slices.ContainsFunc(triggers, func(t ci.Trigger) bool { return t.Trust != ci.Maintainer })
-}
-
-func (s *stepReader) strange() bool {
-	triggers := s.job.Triggers
-	if triggers == nil {
-		triggers = s.def.Triggers
-	}
-	return slices.ContainsFunc(triggers, func(t ci.Trigger) bool { return t.Trust == ci.Stranger })
-}
-
-// uses reads a step that is an action.
-func (s *stepReader) uses(uses tree.Node) {
-	ref := substitute(uses.Text(), s.inputs)
-	for _, p := range s.n.Get("with").Pairs() {
-		s.secrets(p.Value, s.i, ci.PerStep, "input "+p.Key.Text()+" of the step", p.Key.Text())
-	}
-	if dir, ok := s.local(ref); ok {
-		s.composite(dir, ref, uses)
-		return
-	}
-	if image, ok := strings.CutPrefix(ref, "docker://"); ok {
+		if words == "" {
+			continue
+		}
 		s.out.Events = append(s.out.Events, ci.Event{
-			Tier: ci.ThirdParty, Text: ref, Why: "the step is a container image", Ecosystem: "oci", Pinned: strings.Contains(image, "@sha256:"), Where: uses.Place(),
+			Tier: ci.Steered, Text: lineAt(places.text, e.at), Why: "${{ " + words + " }} is put into the script: whoever writes it writes commands", Ecosystem: "shell", Where: places.of(e.at),
 		})
 		return
 	}
-	owner, name, pinned := parts(ref)
-	if owner == "" || name == "" || strings.Contains(ref, "${{") {
-		s.gap(s.job.ID, ref, "an action whose name is computed", uses.Place())
-		return
-	}
-	if !s.trusted(owner, name) {
-		why := "the step is an action of " + owner + ", named by a tag or branch that can be moved"
-		if pinned {
-			why = "the step is an action of " + owner + ", named by its commit"
-		}
-		s.out.Events = append(s.out.Events, ci.Event{Tier: ci.ThirdParty, Text: ref, Why: why, Ecosystem: "action", Pinned: pinned, Where: uses.Place()})
-	}
-	s.known(strings.ToLower(owner+"/"+name), ref, uses)
 }
 
-// local tells whether an action is of this repository, and in which folder.
-func (s *stepReader) local(ref string) (string, bool) {
-	if rest, ok := strings.CutPrefix(ref, "$/"); ok {
-		return path.Clean(rest), true
-	}
-	if !strings.HasPrefix(ref, "./") {
-		return "", false
-	}
-	dir := path.Clean(ref)
-	for _, f := range s.folders {
-		if rest, ok := strings.CutPrefix(dir+"/", f+"/"); ok {
-			return strings.TrimSuffix(rest, "/"), true
-		}
-	}
-	return dir, true
+// lineAt is the line of a text that an offset is in.
+func lineAt(text string, at int) string {
+	from := strings.LastIndexByte(text[:at], '\n') + 1
+	line, _, _ := strings.Cut(text[from:], "\n")
+	return strings.TrimSpace(line)
 }
 
-// composite puts the steps of an action of this repository in its place.
-func (s *stepReader) composite(dir, ref string, uses tree.Node) {
-	if s.depth >= maxDepth {
-		s.gap(s.job.ID, ref, "actions that use each other more than five deep", uses.Place())
-		return
-	}
-	var root tree.Node
-	var err error
-	for _, name := range []string{"action.yml", "action.yaml"} {
-		if root, err = tree.Load(s.repo, path.Join(dir, name)); err == nil {
-			break
-		}
-	}
-	if err != nil {
-		if !s.isFolder(dir) {
-			err = fs.ErrNotExist
-		}
-		s.gap(s.job.ID, ref, "the action cannot be read: it may be made by an earlier step", uses.Place())
-		return
-	}
-	steps := root.Get("runs", "steps")
-	if !steps.IsList() {
-		return // a program of this repository: its own code
-	}
-	inputs := map[string]string{}
-	for _, p := range root.Get("inputs").Pairs() {
-		if d := p.Value.Get("default"); d.IsText() {
-			inputs[p.Key.Text()] = d.Text()
-		}
-	}
-	takePlain(inputs, s.n.Get("with"), s.inputs)
-	for _, n := range steps.Items() {
-		in := *s
-		in.n, in.inputs, in.base, in.depth = n, inputs, dir, s.depth+1
-		in.read()
-	}
+// strange tells whether anybody can start the step, with the repository's
+// secrets beside it.
+func (s *stepReader) strange() bool {
+	return slices.ContainsFunc(s.when, func(t ci.Trigger) bool { return t.Trust == ci.Stranger })
 }
 
-func (s *stepReader) isFolder(dir string) bool {
-	if s.repo == nil {
-		return false
-	}
-	info, err := fs.Stat(s.repo, dir)
-	return err == nil && info.IsDir()
-}
+// input is the text of an input of the step.
+func (s *stepReader) input(key string) string { return s.known.put(s.n.Get("with", key).Text()) }
 
-// with is the text of an input of the step.
-func (s *stepReader) with(key string) string {
-	return substitute(s.n.Get("with", key).Text(), s.inputs)
-}
+// on tells whether an input says yes, off whether it says no.
+func (s *stepReader) on(key string) bool  { return strings.EqualFold(s.input(key), "true") }
+func (s *stepReader) off(key string) bool { return strings.EqualFold(s.input(key), "false") }
 
-// whole is where an input stands, or the step.
-func (s *stepReader) whole(key string) ci.Place {
+// place is where an input stands, or the step.
+func (s *stepReader) place(key string) ci.Place {
 	if n := s.n.Get("with", key); n.Exists() {
 		return n.Place()
 	}

@@ -2,18 +2,22 @@ package render
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/audit/finding"
 )
 
 // GitHub writes workflow commands, which GitHub shows beside the lines of the
-// files: one for each finding, and one for each remark.
+// files: one for each finding, and one for each remark. The worst come first:
+// GitHub shows ten of each kind for a step.
 func GitHub(out io.Writer, r finding.Report, _ Context) error {
 	w := bufio.NewWriter(out)
 	all, _ := counted(r)
+	slices.SortStableFunc(all, func(a, b finding.Finding) int { return cmp.Compare(b.Severity, a.Severity) })
 	for _, f := range all {
 		p := primary(f)
 		command(w, annotation(f.Severity), p.file, p.line, string(f.Rule), told(f))

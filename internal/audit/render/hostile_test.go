@@ -247,6 +247,28 @@ func TestGitLabUnique(t *testing.T) {
 	}
 }
 
+// TestGitHubWorstFirst: GitHub shows ten annotations of each kind for a step.
+func TestGitHubWorstFirst(t *testing.T) {
+	r := sample()
+	r.Findings[0].Severity, r.Findings[1].Severity = finding.Note, finding.Critical
+	got := rendered(t, "github", r, Context{})
+	if !strings.HasPrefix(got, "::error file="+setup) || strings.Index(got, "::warning file=") > strings.Index(got, "::notice file="+release+",line=10") {
+		t.Errorf("the worst is not first:\n%s", got)
+	}
+}
+
+// TestManyTags: GitHub refuses a rule of more than 20 tags.
+func TestManyTags(t *testing.T) {
+	c := context()
+	c.Taxa = func(finding.ID) (all []Taxon) {
+		for i := range 40 {
+			all = append(all, Taxon{"standard", strings.Repeat("x", i+1), "name"})
+		}
+		return all
+	}
+	checkSARIF(t, sarifSchemas(t), rendered(t, "sarif", sample(), c))
+}
+
 // TestSummaryBound: a step summary that GitHub would refuse is cut, and says so.
 func TestSummaryBound(t *testing.T) {
 	r := sample()

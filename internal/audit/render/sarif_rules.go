@@ -12,6 +12,9 @@ import (
 // home is where the rules' pages are.
 const home = "https://github.com/sallyport/sallyport"
 
+// mostTags bounds the tags of a rule: GitHub refuses more.
+const mostTags = 20
+
 // semantic is a version that SARIF's semanticVersion takes (semver.org).
 var semantic = regexp.MustCompile(`^v?(\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?)$`)
 
@@ -54,7 +57,7 @@ func sarifRules(rules []finding.Rule, refs []object, c Context) []object {
 			"id": rule.ID, "name": camel(rule.Title), "shortDescription": object{"text": rule.Title + "."}, "fullDescription": object{"text": rule.Title + "."},
 			"help": object{"text": about}, "helpUri": home + "/blob/main/" + page(rule.ID),
 			"defaultConfiguration": object{"level": levelOf(rule.Severity)},
-			"properties":           object{"tags": tags, "security-severity": score(rule.Severity), "precision": "high"},
+			"properties":           object{"tags": tags[:min(len(tags), mostTags)], "security-severity": score(rule.Severity), "precision": "high"},
 		}
 		if len(relations) > 0 {
 			o["relationships"] = relations
