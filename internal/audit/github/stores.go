@@ -26,6 +26,7 @@ func (s *stepReader) checkout(uses tree.Node) {
 			s.out.Events = append(s.out.Events, ci.Event{
 				Tier: ci.Steered, Text: "checkout of " + v, Why: "whoever starts the run has written what is checked out", Ecosystem: "git", Where: s.place(key),
 			})
+			s.heads = append(s.heads, path.Clean(s.input("path")))
 			break
 		}
 	}
