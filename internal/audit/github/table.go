@@ -150,6 +150,6 @@ func keepers() []keeper {
 		{action: "jdx/mise-action", input: "cache", always: true, save: "cache_save"},
 		{action: "nix-community/cache-nix-action", input: "restore", always: true, save: "save"},
 		{action: "determinatesystems/magic-nix-cache-action", input: "use-gha-cache", always: true},
-		{action: "bahmutov/npm-install", input: "usecache", always: true},
+		{action: "bahmutov/npm-install", input: "useCache", always: true},
 	}
 }
