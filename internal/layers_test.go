@@ -78,6 +78,7 @@ func rooms() []room {
 		{"evidence", 1, rules(only("digest", "boundary"), outside(), never("net", "os", "os/exec")), "what was observed is plain values, without a way to observe more"},
 		{"pipeline", 2, rules(only("digest", "boundary"), never("net", "os/exec")), "a file of a project is parsed, never run"},
 		{"audit", 2, rules(only("digest", "boundary", "evidence"), never("net", "os/exec")), "a CI file is parsed, never run"},
+		{"framework", 2, rules(only(), outside("go.yaml.in/yaml"), never("net", "os", "os/exec")), "standards are data"},
 		{"picture", 2, rules(only("boundary"), outside(), never("net", "os", "os/exec")), "a graph goes in, text comes out"},
 		{"store", 2, rules(only("digest"), never("net", "os/exec")), "bytes are kept, never interpreted"},
 		{"sign", 2, rules(only("digest"), never("net/http", "os/exec")), "a key meets bytes, not those who made them"},

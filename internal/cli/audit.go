@@ -17,9 +17,12 @@ import (
 	"github.com/sallyport/sallyport/internal/audit"
 	"github.com/sallyport/sallyport/internal/audit/ci"
 	"github.com/sallyport/sallyport/internal/audit/finding"
+	"github.com/sallyport/sallyport/internal/audit/fixer"
 	"github.com/sallyport/sallyport/internal/audit/render"
 	"github.com/sallyport/sallyport/internal/audit/suppress"
 	"github.com/sallyport/sallyport/internal/boundary"
+	"github.com/sallyport/sallyport/internal/framework"
+	"github.com/sallyport/sallyport/internal/picture"
 )
 
 // auditFlags are what `sallyport audit` was asked for.
@@ -33,7 +36,6 @@ type auditFlags struct {
 	writeBaseline string
 	graph         string
 	fix           bool
-	write         bool
 }
 
 // readingFlags say how CI files are to be read; audit and identities share them.
@@ -77,6 +79,7 @@ reports proven paths to credentials of high value; --profile strict reports the 
 	cmd.Flags().BoolVar(&f.strictParse, "strict-parse", false, "exit 2 when a CI file cannot be read")
 	cmd.Flags().StringVar(&f.baseline, "baseline", "", "file of findings that are known and do not count")
 	cmd.Flags().StringVar(&f.writeBaseline, "write-baseline", "", "write all findings to this file, as known")
+	cmd.Flags().BoolVar(&f.fix, "fix", false, "print what can be mended without changing what the pipeline does, as a diff for git apply")
 	cmd.Flags().StringVar(&f.graph, "graph", "", "draw jobs, credentials and paths instead: svg, mermaid or dot")
 	return cmd
 }
@@ -120,6 +123,9 @@ func (a *app) audit(f *auditFlags, target string) error {
 	if err != nil {
 		return err
 	}
+	if f.fix {
+		return a.fix(in, reading, conf)
+	}
 	report := audit.Report(reading.Definitions, reading.Errors, reading.Files, profile)
 	if err := in.suppress(&report, conf, f.baseline); err != nil {
 		return err
@@ -130,10 +136,33 @@ func (a *app) audit(f *auditFlags, target string) error {
 		}
 		a.say("%d findings are known now: sallyport audit --baseline %s", len(report.Findings), f.writeBaseline)
 	}
-	if err := a.renderAudit(report, in); err != nil {
+	if err := a.renderAudit(report, in, reading.Definitions); err != nil {
 		return err
 	}
 	a.code = auditExit(report, least, f)
+	return nil
+}
+
+// fix prints the changes that mend something, whatever the profile.
+func (a *app) fix(in *auditInput, reading audit.Reading, conf suppress.Config) error {
+	report := audit.Report(reading.Definitions, reading.Errors, reading.Files, audit.Strict)
+	if err := in.suppress(&report, conf, ""); err != nil {
+		return err
+	}
+	changes := fixer.Mend(in.repo, reading.Definitions, report)
+	for _, c := range changes {
+		for _, why := range c.Why {
+			a.say("%s, %s", clean(c.File), clean(why))
+		}
+		if _, err := a.stdout.Write(c.Diff()); err != nil {
+			return fmt.Errorf("write the diff: %w", err)
+		}
+	}
+	if len(changes) == 0 {
+		a.say("nothing can be mended without changing what the pipeline does; each finding says what to do")
+		return nil
+	}
+	a.say("review it, then: sallyport audit --fix | git apply")
 	return nil
 }
 
@@ -166,13 +195,17 @@ func profileOf(flag string, conf suppress.Config) (audit.Profile, error) {
 	return "", usagef("no profile %q: there is default and strict", name)
 }
 
-func (a *app) renderAudit(r finding.Report, in *auditInput) error {
+func (a *app) renderAudit(r finding.Report, in *auditInput, defs []ci.Definition) error {
 	for _, f := range render.Formats() {
 		if f.Name != a.format {
 			continue
 		}
+		standards, err := framework.All()
+		if err != nil {
+			return err
+		}
 		c := render.Context{
-			Version: a.version, Source: in.source, Color: a.tty && a.wantsColour(),
+			Version: a.version, Source: in.source, Color: a.tty && a.wantsColour(), Taxa: taxaOf(standards), Picture: pictureOf(defs),
 		}
 		if err := f.Render(a.stdout, r, c); err != nil {
 			return fmt.Errorf("write report: %w", err)
@@ -182,9 +215,33 @@ func (a *app) renderAudit(r finding.Report, in *auditInput) error {
 	return usagef("no output form %q", a.format)
 }
 
+// taxaOf gives the controls of each rule, for the forms that have taxonomies.
+func taxaOf(all []framework.Framework) func(finding.ID) []render.Taxon {
+	return func(id finding.ID) []render.Taxon {
+		var out []render.Taxon
+		for _, t := range framework.Taxa(all, string(id)) {
+			out = append(out, render.Taxon{Taxonomy: t.Framework, ID: t.ID, Name: t.Title})
+		}
+		return out
+	}
+}
+
 func (a *app) drawAudit(form, title string, defs []ci.Definition) error {
 	g := audit.Compile(defs)
 	return a.drawGraph(form, title, g, boundary.Check(g))
+}
+
+// pictureOf draws the jobs of one file, for the page.
+func pictureOf(defs []ci.Definition) func(string) []byte {
+	return func(file string) []byte {
+		for _, d := range defs {
+			if d.File == file {
+				g := audit.Compile([]ci.Definition{d})
+				return picture.SVG(g, boundary.Check(g), picture.Options{Title: file})
+			}
+		}
+		return nil
+	}
 }
 
 // auditInput is one repository, or one file, to be read.

@@ -61,6 +61,7 @@ func (a *app) commands() []*cobra.Command {
 		a.auditCommand(),
 		a.identitiesCommand(),
 		a.whoCommand(),
+		a.reportCommand(),
 		a.planCommand(),
 		a.runCommand(),
 		a.execCommand(),

@@ -98,6 +98,8 @@ type Finding struct {
 	Strict bool `json:"strict,omitempty"`
 	// Suppressed says why it does not count; empty: it counts.
 	Suppressed string `json:"suppressed,omitempty"`
+	// SuppressedBy is where that is said: comment, configuration or baseline.
+	SuppressedBy string `json:"suppressed_by,omitempty"`
 }
 
 // Untrusted is where code starts that nobody here verified.
@@ -155,6 +157,8 @@ type Report struct {
 	Totals   Totals    `json:"totals"`
 	// Errors are files that are no CI definition although their name says so.
 	Errors []Gap `json:"errors,omitempty"`
+	// Notes are suppressions that could not be followed.
+	Notes []Gap `json:"notes,omitempty"`
 }
 
 // Print is the finding's fingerprint: rule, file, job, and the text of the

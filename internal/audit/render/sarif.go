@@ -2,7 +2,7 @@ package render
 
 import (
 	"cmp"
-	"encoding/json"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -13,20 +13,17 @@ import (
 // object is a JSON object of a foreign format.
 type object = map[string]any
 
+// mostRelated bounds the related locations of one result.
+const mostRelated = 50
+
 // SARIF writes SARIF 2.1.0 (OASIS): one result for each finding, the untrusted
 // step as its location, the credential as a related one, the path as a code
-// flow.
+// flow. A fingerprint does not change when lines move.
 func SARIF(w io.Writer, r finding.Report, c Context) error {
 	rules := usedRules(r)
 	taxonomies, refs := taxonomiesOf(rules, c)
-	driver := object{
-		"name": "sallyport audit", "semanticVersion": semantic(c.Version), "informationUri": "https://github.com/sallyport/sallyport", "rules": sarifRules(rules, refs, c),
-	}
-	if len(refs) > 0 {
-		driver["supportedTaxonomies"] = refs
-	}
 	run := object{
-		"tool": object{"driver": driver}, "columnKind": "unicodeCodePoints",
+		"tool": object{"driver": driver(rules, refs, c)}, "columnKind": "unicodeCodePoints",
 		"originalUriBaseIds": object{"%SRCROOT%": object{"description": object{"text": "the root of the repository"}}},
 		"results":            sarifResults(r, rules, newSources(c)),
 		"invocations":        []object{{"executionSuccessful": len(r.Errors) == 0, "toolExecutionNotifications": notifications(r)}},
@@ -34,146 +31,103 @@ func SARIF(w io.Writer, r finding.Report, c Context) error {
 	if len(taxonomies) > 0 {
 		run["taxonomies"] = taxonomies
 	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(object{
-		"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": []object{run},
-	})
-}
-
-// semantic is a version that SARIF's semanticVersion takes, or 0.0.0.
-func semantic(v string) string {
-	v = strings.TrimPrefix(v, "v")
-	if strings.Count(v, ".") != 2 {
-		return "0.0.0"
-	}
-	return v
-}
-
-func usedRules(r finding.Report) []finding.Rule {
-	var used []finding.Rule
-	for _, rule := range finding.Rules() {
-		if slices.ContainsFunc(r.Findings, func(f finding.Finding) bool { return f.Rule == rule.ID }) {
-			used = append(used, rule)
-		}
-	}
-	return used
-}
-
-func sarifRules(rules []finding.Rule, refs []object, c Context) []object {
-	out := []object{}
-	for _, rule := range rules {
-		tags := []string{"security", "supply-chain"}
-		var relations []object
-		for _, t := range taxa(rule.ID, c) {
-			tags = append(tags, t.ID)
-			relations = append(relations, object{
-				"target": object{"id": t.ID, "toolComponent": object{"name": t.Taxonomy, "index": indexOf(refs, t.Taxonomy)}}, "kinds": []string{"relevant"},
-			})
-		}
-		o := object{
-			"id": rule.ID, "name": camel(rule.Title), "shortDescription": object{"text": rule.Title + "."},
-			"fullDescription":      object{"text": rule.Title + "."},
-			"help":                 object{"text": "See " + page(rule.ID) + " for an example, the exact report, and what to do."},
-			"defaultConfiguration": object{"level": levelOf(rule.Severity)},
-			"properties":           object{"tags": tags, "security-severity": score(rule.Severity), "precision": "high"},
-		}
-		if len(relations) > 0 {
-			o["relationships"] = relations
-		}
-		out = append(out, o)
-	}
-	return out
-}
-
-func taxa(id finding.ID, c Context) []Taxon {
-	if c.Taxa == nil {
-		return nil
-	}
-	return c.Taxa(id)
-}
-
-// taxonomiesOf are the frameworks that the rules refer to, with the controls
-// that are used.
-func taxonomiesOf(rules []finding.Rule, c Context) (taxonomies, refs []object) {
-	var names []string
-	by := map[string][]object{}
-	seen := map[string]bool{}
-	for _, rule := range rules {
-		for _, t := range taxa(rule.ID, c) {
-			if by[t.Taxonomy] == nil {
-				names = append(names, t.Taxonomy)
-			}
-			if key := t.Taxonomy + " " + t.ID; !seen[key] {
-				seen[key] = true
-				by[t.Taxonomy] = append(by[t.Taxonomy], object{"id": t.ID, "shortDescription": object{"text": cmp.Or(t.Name, t.ID)}})
-			}
-		}
-	}
-	slices.Sort(names)
-	for i, n := range names {
-		taxonomies = append(taxonomies, object{"name": n, "taxa": by[n]})
-		refs = append(refs, object{"name": n, "index": i})
-	}
-	return taxonomies, refs
-}
-
-func indexOf(refs []object, name string) int {
-	return slices.IndexFunc(refs, func(o object) bool { return o["name"] == name })
+	return encode(w, object{"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": []object{run}})
 }
 
 func sarifResults(r finding.Report, rules []finding.Rule, src *sources) []object {
 	out := []object{}
 	for _, f := range r.Findings {
-		at := slices.IndexFunc(rules, func(x finding.Rule) bool { return x.ID == f.Rule })
 		o := object{
-			"ruleId": f.Rule, "ruleIndex": at, "level": levelOf(f.Severity), "message": object{"text": sarifMessage(f)},
-			"locations":           []object{primary(f, src)},
-			"partialFingerprints": object{"sallyport/v1": f.Fingerprint},
-			"properties":          object{"confidence": f.Confidence, "severity": f.Severity, "job": f.Domain, "crossing": f.Crossing},
+			"ruleId": f.Rule, "level": levelOf(f.Severity), "locations": []object{sarifPlace(f, src)}, "properties": sarifProperties(f),
 		}
-		if rel := related(f, src); len(rel) > 0 {
+		if i := slices.IndexFunc(rules, func(x finding.Rule) bool { return x.ID == f.Rule }); i >= 0 {
+			o["ruleIndex"] = i
+		}
+		if f.Fingerprint != "" {
+			o["partialFingerprints"] = object{"sallyport/v1": f.Fingerprint}
+		}
+		rel := related(f, src)
+		o["message"] = object{"text": sarifMessage(f, len(rel) > 0)}
+		if len(rel) > 0 {
 			o["relatedLocations"] = rel
 		}
 		if len(f.Path) > 1 {
 			o["codeFlows"] = []object{{"threadFlows": []object{{"locations": flow(f, src)}}}}
 		}
 		if f.Suppressed != "" {
-			o["suppressions"] = []object{{"kind": "external", "justification": f.Suppressed}}
+			o["suppressions"] = []object{{"kind": suppression(f.SuppressedBy), "status": "accepted", "justification": short(f.Suppressed)}}
 		}
 		out = append(out, o)
 	}
 	return out
 }
 
-func sarifMessage(f finding.Finding) string {
-	s := f.Title
+func sarifProperties(f finding.Finding) object {
+	o := object{"severity": f.Severity, "confidence": f.Confidence}
+	if f.Domain != "" {
+		o["job"] = short(f.Domain)
+	}
+	if len(f.Crossing) > 0 {
+		o["crossing"] = f.Crossing
+	}
+	return o
+}
+
+// suppression is SARIF's word for where a suppression stands.
+func suppression(by string) string {
+	if by == "comment" {
+		return "inSource"
+	}
+	return "external"
+}
+
+// sarifMessage says what is wrong, and leads to the credential by a link: a
+// viewer shows a related location only where the message names it.
+func sarifMessage(f finding.Finding, linked bool) string {
+	s := linkless(f.Title) + "."
+	if k := f.Credential; linked && k != nil && f.Untrusted != nil && !strings.ContainsAny(k.Name, `[]()\`) {
+		_, how, _ := strings.Cut(enters(*k), k.Name)
+		s += fmt.Sprintf(" [%s](1)%s.", short(k.Name), linkless(how))
+	}
 	if len(f.Fix) > 0 {
-		s += ". Fix: " + f.Fix[0] + "."
+		s += " Fix: " + linkless(f.Fix[0]) + "."
 	}
 	return s
 }
 
-func primary(f finding.Finding, src *sources) object {
-	file, line, text := f.File, f.Line, ""
-	if f.Untrusted != nil {
-		file, line, text = cmp.Or(f.Untrusted.File, f.File), f.Untrusted.Line, f.Untrusted.Text
+// linkless is short text in which a viewer finds no link: [text](target) is
+// SARIF's own form of one (3.11.6).
+func linkless(s string) string {
+	s = short(s)
+	if !strings.Contains(s, "](") {
+		return s
 	}
-	return location(file, line, text, "", src)
+	return strings.NewReplacer("[", `\[`, "]", `\]`).Replace(s)
 }
 
+// sarifPlace is the location of a result, with its job as a logical one.
+func sarifPlace(f finding.Finding, src *sources) object {
+	p := primary(f)
+	p.line = max(p.line, 1) // a result without a line is shown nowhere
+	o := location(p, "", src)
+	if f.Domain != "" {
+		o["logicalLocations"] = []object{{"name": short(f.Domain), "fullyQualifiedName": short(f.File + "/" + f.Domain)}}
+	}
+	return o
+}
+
+// related are the credentials, as far as none of them is the result's place.
 func related(f finding.Finding, src *sources) []object {
+	var all []finding.Credential
+	if f.Credential != nil && f.Untrusted != nil {
+		all = append(all, *f.Credential)
+	}
+	all = append(all, f.Others...)
 	var out []object
-	add := func(k finding.Credential) {
-		o := location(cmp.Or(k.File, f.File), k.Line, k.Name, k.Name+" enters by the "+k.Enters, src)
-		o["id"] = len(out) + 1
+	for i, k := range all[:min(len(all), mostRelated)] {
+		o := location(spot{cmp.Or(k.File, f.File), k.Line, k.Name}, linkless(enters(k)), src)
+		o["id"] = i + 1
 		out = append(out, o)
-	}
-	if f.Credential != nil {
-		add(*f.Credential)
-	}
-	for _, k := range f.Others {
-		add(k)
 	}
 	return out
 }
@@ -181,45 +135,58 @@ func related(f finding.Finding, src *sources) []object {
 func flow(f finding.Finding, src *sources) []object {
 	var out []object
 	for _, s := range f.Path {
-		out = append(out, object{"location": location(cmp.Or(s.File, f.File), s.Line, "", s.Text, src)})
+		out = append(out, object{"location": location(spot{cmp.Or(s.File, f.File), s.Line, ""}, linkless(s.Text), src)})
 	}
 	return out
 }
 
 // location is a line of a file; where the text is found in it, its columns.
-func location(file string, line int, text, message string, src *sources) object {
-	region := object{"startLine": max(line, 1)}
-	if l, ok := src.line(file, line); ok && text != "" {
-		start, width := mark(l, text)
-		region["startColumn"], region["endColumn"] = start+1, start+width+1
+func location(p spot, message string, src *sources) object {
+	physical := object{"artifactLocation": object{"uri": uri(p.file), "uriBaseId": "%SRCROOT%"}}
+	if p.line > 0 {
+		physical["region"] = region(p, src)
 	}
-	o := object{"physicalLocation": object{"artifactLocation": object{"uri": uri(file), "uriBaseId": "%SRCROOT%"}, "region": region}}
+	o := object{"physicalLocation": physical}
 	if message != "" {
 		o["message"] = object{"text": message}
 	}
 	return o
 }
 
-// uri escapes a path as RFC 3986 wants it.
+func region(p spot, src *sources) object {
+	o := object{"startLine": p.line}
+	if l, ok := src.line(p.file, p.line); ok && p.text != "" {
+		start, width := mark(l, p.text)
+		o["startColumn"], o["endColumn"] = start+1, start+width+1
+	}
+	return o
+}
+
+// uri escapes a path as RFC 3986 wants it, relative to the repository.
 func uri(file string) string {
 	var b strings.Builder
-	for _, c := range []byte(file) {
+	for _, c := range []byte(strings.TrimLeft(file, "/")) {
 		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~/", c) >= 0 {
 			b.WriteByte(c)
 			continue
 		}
-		const hex = "0123456789ABCDEF"
-		b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+		fmt.Fprintf(&b, "%%%02X", c)
 	}
 	return b.String()
 }
 
 func notifications(r finding.Report) []object {
 	out := []object{}
-	for _, g := range append(slices.Clone(r.Errors), r.Gaps...) {
-		out = append(out, object{
-			"level": "note", "message": object{"text": "not analysed: " + g.What + ": " + g.Why}, "locations": []object{location(g.File, g.Line, "", "", &sources{})},
-		})
+	for _, m := range remarks(r) {
+		level := "note"
+		if m.Kind != "not analysed" {
+			level = "warning"
+		}
+		o := object{"level": level, "message": object{"text": m.Kind + ": " + linkless(m.text())}}
+		if m.File != "" {
+			o["locations"] = []object{location(spot{m.File, m.Line, ""}, "", &sources{})}
+		}
+		out = append(out, o)
 	}
 	return out
 }
@@ -232,26 +199,4 @@ func levelOf(s finding.Severity) string {
 		return "warning"
 	}
 	return "note"
-}
-
-// score is what code scanning sorts by.
-func score(s finding.Severity) string {
-	switch s {
-	case finding.Critical:
-		return "9.5"
-	case finding.High:
-		return "8.0"
-	case finding.Medium:
-		return "5.5"
-	}
-	return "2.0"
-}
-
-// camel makes a name of a title: DependencyCodeCanPublish.
-func camel(title string) string {
-	var b strings.Builder
-	for _, w := range strings.FieldsFunc(title, func(r rune) bool { return r == ' ' || r == '\'' || r == ',' || r == '-' }) {
-		b.WriteString(strings.ToUpper(w[:1]) + w[1:])
-	}
-	return b.String()
 }
