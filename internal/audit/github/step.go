@@ -14,12 +14,13 @@ import (
 // uses it.
 type stepReader struct {
 	*jobReader
-	n     tree.Node
-	i     int
-	out   *ci.Step
-	known names
-	vars  variables
-	when  []ci.Trigger // that the conditions of the step leave
+	n      tree.Node
+	i      int
+	out    *ci.Step
+	inputs names // and values of the matrix of which there is one
+	vars   variables
+	known  names        // both
+	when   []ci.Trigger // that the conditions of the step leave
 	// actions are the folders of the composite actions that the step is in, the
 	// innermost last.
 	actions []string
@@ -38,22 +39,19 @@ func (j *jobReader) step(n tree.Node, depth int) {
 	}
 	j.job.Steps = append(j.job.Steps, ci.Step{Name: n.Get("name").Text(), Where: n.Span()})
 	i := len(j.job.Steps) - 1
-	s := &stepReader{jobReader: j, n: n, i: i, out: &j.job.Steps[i], known: j.known, vars: j.vars, when: j.triggers()}
+	s := &stepReader{jobReader: j, n: n, i: i, out: &j.job.Steps[i], inputs: j.known, vars: j.vars, when: j.triggers()}
 	s.read()
 }
 
 func (s *stepReader) read() {
 	credentials, acts := len(s.job.Credentials), len(s.out.Acts)
 	env := s.n.Get("env")
-	s.known = s.known.with(s.vars.names())
+	s.known = s.inputs.with(s.vars.names())
 	for _, p := range env.Pairs() {
 		s.secretsKnown(p.Value, s.known, s.i, ci.PerStep, "environment of the step", p.Key.Text())
 	}
 	s.vars = s.vars.over(env, s.known)
-	for _, p := range env.Pairs() {
-		delete(s.known, "env."+strings.ToLower(p.Key.Text()))
-	}
-	s.known = s.known.with(s.vars.names())
+	s.known = s.inputs.with(s.vars.names())
 	if n := s.n.Get("if"); n.IsText() {
 		s.secretsKnown(n, s.known, s.i, ci.PerStep, "condition of the step", "")
 		if t := s.narrow(s.when, n.Text(), s.known); len(t) > 0 {
@@ -91,7 +89,7 @@ func (s *stepReader) run(run tree.Node) {
 
 // shellText reads shell text in the step's surroundings.
 func (s *stepReader) shellText(n tree.Node) {
-	text := s.known.put(n.Text())
+	text := s.inputs.put(n.Text()) // variables can have another value by now
 	if !s.spend(len(text), n.Place()) {
 		return
 	}

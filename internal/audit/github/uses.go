@@ -101,8 +101,8 @@ func (s *stepReader) expand(dir, ref string, uses tree.Node) {
 	in.actions = append(slices.Clone(s.actions), dir)
 	in.vars = s.vars.over(tree.Node{}, nil)
 	in.vars["GITHUB_ACTION_PATH"] = "./" + dir
-	in.known = inputsOf(root.Get("inputs"), s.n.Get("with"), s.known)
-	in.known["github.action_path"] = "./" + dir
+	in.inputs = inputsOf(root.Get("inputs"), s.n.Get("with"), s.known)
+	in.inputs["github.action_path"] = "./" + dir
 	for _, n := range root.Get("runs", "steps").Items() { // a program of the repository has none: its own code
 		if !s.spend(stepCost, n.Place()) {
 			return
