@@ -1,11 +1,13 @@
 package github
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/audit/ci"
 	"github.com/sallyport/sallyport/internal/audit/credential"
+	"github.com/sallyport/sallyport/internal/audit/script"
 	"github.com/sallyport/sallyport/internal/audit/tree"
 	"github.com/sallyport/sallyport/internal/boundary"
 )
@@ -35,6 +37,8 @@ func (s *stepReader) action(ref string, uses tree.Node) {
 		}
 	case "actions/github-script":
 		s.steered(s.n.Get("with", "script"))
+	case "goreleaser/goreleaser-action":
+		s.goreleaser(uses)
 	case "docker/build-push-action", "docker/bake-action", "depot/build-push-action", "depot/bake-action":
 		s.imageBuild(uses)
 	}
@@ -73,7 +77,7 @@ func named(actions []string, full, name string) bool {
 func (s *stepReader) executes(uses tree.Node, ecosystem, why string) {
 	e := ci.Event{Tier: ci.Executes, Text: uses.Text(), Why: why, Ecosystem: ecosystem, Where: uses.Place()}
 	s.out.Events = append(s.out.Events, e)
-	if s.head && s.strange() {
+	if s.headRunsHere() {
 		s.headRuns(e)
 	}
 }
@@ -89,6 +93,26 @@ func (s *stepReader) commands(name string) {
 			s.shellText(n)
 		}
 	}
+}
+
+// perhaps is a flag that an expression turns on: what runs without it counts.
+var perhaps = regexp.MustCompile(`--[a-z-]+=\$\{\{[^}]*\}\}`)
+
+// goreleaser is the command that the action runs; its configuration is read
+// where it is there.
+func (s *stepReader) goreleaser(uses tree.Node) {
+	args := perhaps.ReplaceAllString(strings.Join(strings.Fields(s.input("args")), " "), "")
+	if args == "" || s.on("install-only") {
+		return
+	}
+	f := s.scripts.Read(script.Source{Text: "goreleaser " + args, Place: uses.Place(), Flat: true, Shell: "bash", Dir: s.under(s.input("workdir"))})
+	for i := range f.Events {
+		f.Events[i].Text = uses.Text() + " " + args
+	}
+	for i := range f.Acts {
+		f.Acts[i].Text, f.Acts[i].Tool = uses.Text()+" "+args, "goreleaser"
+	}
+	s.take(f)
 }
 
 // floating tells of tools whose version is whatever is newest.

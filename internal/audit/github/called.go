@@ -10,25 +10,24 @@ import (
 
 // called is a job that is another workflow: the jobs of one of this repository
 // stand in its place.
-func (r *reader) called(c call, p tree.Pair, uses tree.Node) {
-	j := r.newJob(c, p)
+func (j *jobReader) called(uses tree.Node) {
 	ref := uses.Text()
-	file, own := r.ownPath(ref)
+	file, own := j.ownPath(ref)
 	switch {
 	case !own:
 		j.foreign(uses)
-	case slices.Contains(c.files, file):
-		r.gap(j.job.ID, ref, "workflows that call each other in a circle", uses.Place())
-	case len(c.files) > maxDepth:
-		r.gap(j.job.ID, ref, "workflows that call each other more than five deep", uses.Place())
+	case slices.Contains(j.c.files, file):
+		j.gap(j.job.ID, ref, "workflows that call each other in a circle", uses.Place())
+	case len(j.c.files) > maxDepth:
+		j.gap(j.job.ID, ref, "workflows that call each other more than five deep", uses.Place())
 	default:
-		root, err := r.load(file, uses.Place())
+		root, err := j.load(file, uses.Place())
 		if err != nil {
-			r.gap(j.job.ID, ref, "the called workflow cannot be read: "+err.Error(), uses.Place())
+			j.gap(j.job.ID, ref, "the called workflow cannot be read: "+err.Error(), uses.Place())
 			return
 		}
-		r.jobs(j.calls(root, file))
-		r.over(root)
+		j.jobs(j.calls(root, file))
+		j.over(root)
 	}
 }
 

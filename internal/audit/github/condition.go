@@ -11,7 +11,7 @@ import (
 // narrow drops the triggers by which a condition never holds, and lowers the
 // distrust of those by which it holds for no stranger: a workflow that runs for
 // pull requests of its own branches only is not a stranger's to start. What
-// cannot be told keeps the trigger as it is.
+// cannot be told keeps the trigger as it is. None are left where it never holds.
 func (r *reader) narrow(triggers []ci.Trigger, condition string, k names) []ci.Trigger {
 	node := parseCondition(condition)
 	if node == nil {
@@ -28,10 +28,59 @@ func (r *reader) narrow(triggers []ci.Trigger, condition string, k names) []ci.T
 		}
 		kept = append(kept, t)
 	}
-	if len(kept) == 0 {
-		return triggers // it never runs, or is not understood
-	}
 	return kept
+}
+
+// follow narrows the triggers of jobs that need others: where those do not run,
+// they do not, unless their condition asks how the others ended.
+func (r *reader) follow() {
+	by := map[string]*ci.Job{}
+	for i := range r.def.Jobs {
+		by[r.def.Jobs[i].ID] = &r.def.Jobs[i]
+	}
+	for range maxNesting { // what a job needs can stand below it
+		changed := false
+		for i := range r.def.Jobs {
+			j := &r.def.Jobs[i]
+			for _, n := range j.Needs {
+				if by[n] != nil && by[n].Triggers != nil && !asksHow(j.If) && r.runsAfter(j, by[n]) {
+					changed = true
+				}
+			}
+		}
+		if !changed {
+			return
+		}
+	}
+}
+
+// asksHow tells whether a job can run although one that it needs did not.
+func asksHow(condition string) bool {
+	c := strings.ToLower(condition)
+	return strings.Contains(c, "always") || strings.Contains(c, "failure") || strings.Contains(c, "cancelled")
+}
+
+// runsAfter narrows the triggers of j to those of a job that it needs, and
+// tells whether that changed them.
+func (r *reader) runsAfter(j, needed *ci.Job) bool {
+	own := j.Triggers
+	if own == nil {
+		own = r.def.Triggers
+	}
+	var kept []ci.Trigger
+	for _, t := range own {
+		k := slices.IndexFunc(needed.Triggers, func(n ci.Trigger) bool { return n.Event == t.Event })
+		if k < 0 {
+			continue
+		}
+		t.Trust = min(t.Trust, needed.Triggers[k].Trust)
+		kept = append(kept, t)
+	}
+	if len(kept) == 0 || same(kept, own) {
+		return false
+	}
+	j.Triggers = kept
+	return true
 }
 
 // trust is how far whoever starts a run by which a condition holds is trusted.

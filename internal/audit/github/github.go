@@ -61,6 +61,7 @@ func Read(repo fs.FS, file string, o Options) (ci.Definition, error) {
 	r.jobs(call{
 		root: root, permissions: workflowPermissions(root, o), triggers: r.def.Triggers, secrets: handed{all: true}, choices: optionsOf(root), files: []string{path.Clean(file)},
 	})
+	r.follow()
 	r.over(root)
 	return *r.def, nil
 }

@@ -23,6 +23,10 @@ type jobReader struct {
 	shell   string // defaults.run
 	dir     string
 	folders []folder
+	heads   []string // folders where a stranger's code was checked out to
+	// never: no way to start the workflow starts the job, as far as its
+	// condition is understood.
+	never bool
 }
 
 // folder is where a checkout put a repository, beside the root.
@@ -41,11 +45,15 @@ func (r *reader) jobs(c call) {
 			r.gap(c.prefix+p.Key.Text(), p.Key.Text(), "a job that is no mapping", p.Key.Place())
 			continue
 		}
+		j := r.newJob(c, p)
+		if j.never && c.prefix != "" {
+			continue // not part of this call
+		}
 		if uses := p.Value.Get("uses"); uses.IsText() {
-			r.called(c, p, uses)
+			j.called(uses)
 			continue
 		}
-		r.def.Jobs = append(r.def.Jobs, r.readJob(c, p))
+		r.def.Jobs = append(r.def.Jobs, j.read())
 	}
 }
 
@@ -58,7 +66,9 @@ func (r *reader) newJob(c call, p tree.Pair) *jobReader {
 	for _, n := range p.Value.Get("needs").Texts() {
 		j.job.Needs = append(j.job.Needs, c.prefix+n)
 	}
-	if t := r.narrow(c.triggers, j.job.If, j.known); !same(t, r.def.Triggers) {
+	t := r.narrow(c.triggers, j.job.If, j.known)
+	j.never = len(t) == 0 && len(c.triggers) > 0
+	if !j.never && !same(t, r.def.Triggers) {
 		j.job.Triggers = t
 	}
 	return j
@@ -84,16 +94,15 @@ func (j *jobReader) triggers() []ci.Trigger {
 	return j.def.Triggers
 }
 
-func (r *reader) readJob(c call, p tree.Pair) ci.Job {
-	j := r.newJob(c, p)
+func (j *jobReader) read() ci.Job {
 	j.matrix()
-	j.vars = variables(nil).over(c.root.Get("env"), j.known).over(j.node.Get("env"), j.known)
+	j.vars = variables(nil).over(j.c.root.Get("env"), j.known).over(j.node.Get("env"), j.known)
 	j.environment()
 	j.runner()
 	j.defaults()
 	j.permissions()
 	j.wideSecrets()
-	j.scripts = &script.Reader{Repo: r.repo}
+	j.scripts = &script.Reader{Repo: j.repo}
 	for _, s := range j.node.Get("steps").Items() {
 		j.step(s, 0)
 	}

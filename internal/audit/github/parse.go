@@ -141,7 +141,7 @@ func (p *conditionParser) named(depth int) *expr {
 		return &expr{op: "bool", text: name}
 	case strings.HasPrefix(p.left, "["):
 		p.index(depth)
-		return &expr{op: "name", text: keyed.ReplaceAllString(whole[:len(whole)-len(p.left)], ".$1")}
+		return &expr{op: "name", text: keyed.ReplaceAllString(strings.TrimSpace(whole[:len(whole)-len(p.left)]), ".$1")}
 	case name[0] < '0' || name[0] > '9':
 		return &expr{op: "name", text: name}
 	}

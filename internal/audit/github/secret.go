@@ -152,9 +152,9 @@ func classesOf(names ...string) []ci.Class {
 	return classes
 }
 
-// refine sorts the secret of a step that no name sorts by what the step does,
-// where it is the only one: of several, nobody knows which is for what. from is
-// the first credential of the step.
+// refine sorts a secret that no name sorts by what the action does that it is an
+// input of, where it is the only one: of several, nobody knows which is for what.
+// from is the first credential of the step.
 func (s *stepReader) refine(from, acts int) {
 	only, classes := s.unsorted(from), s.purpose(from, acts)
 	if only >= 0 && len(classes) > 0 {
@@ -168,7 +168,7 @@ func (s *stepReader) unsorted(from int) int {
 	found := -1
 	for i, c := range s.job.Credentials[from:] {
 		switch {
-		case c.Kind != ci.Secret || c.Is(ci.Low) || forBuild(c.Enters):
+		case c.Kind != ci.Secret || c.Is(ci.Low) || !strings.HasPrefix(c.Enters, "input ") || forBuild(c.Enters):
 		case c.All || found >= 0 || !c.Is(ci.Unsorted):
 			return -1
 		default:

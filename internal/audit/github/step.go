@@ -14,16 +14,16 @@ import (
 // uses it.
 type stepReader struct {
 	*jobReader
-	n     tree.Node
-	i     int
-	out   *ci.Step
-	known names
-	vars  variables
-	when  []ci.Trigger // that the conditions of the step leave
+	n      tree.Node
+	i      int
+	out    *ci.Step
+	inputs names // and values of the matrix of which there is one
+	vars   variables
+	known  names        // both
+	when   []ci.Trigger // that the conditions of the step leave
 	// actions are the folders of the composite actions that the step is in, the
 	// innermost last.
 	actions []string
-	head    bool // an earlier step of the job checked out a stranger's code
 }
 
 // step reads one step of the job, or the steps that run beside each other.
@@ -39,25 +39,24 @@ func (j *jobReader) step(n tree.Node, depth int) {
 	}
 	j.job.Steps = append(j.job.Steps, ci.Step{Name: n.Get("name").Text(), Where: n.Span()})
 	i := len(j.job.Steps) - 1
-	s := &stepReader{jobReader: j, n: n, i: i, out: &j.job.Steps[i], known: j.known, vars: j.vars, when: j.triggers(), head: j.headCheckedOut()}
+	s := &stepReader{jobReader: j, n: n, i: i, out: &j.job.Steps[i], inputs: j.known, vars: j.vars, when: j.triggers()}
 	s.read()
 }
 
 func (s *stepReader) read() {
 	credentials, acts := len(s.job.Credentials), len(s.out.Acts)
 	env := s.n.Get("env")
-	s.known = s.known.with(s.vars.names())
+	s.known = s.inputs.with(s.vars.names())
 	for _, p := range env.Pairs() {
 		s.secretsKnown(p.Value, s.known, s.i, ci.PerStep, "environment of the step", p.Key.Text())
 	}
 	s.vars = s.vars.over(env, s.known)
-	for _, p := range env.Pairs() {
-		delete(s.known, "env."+strings.ToLower(p.Key.Text()))
-	}
-	s.known = s.known.with(s.vars.names())
+	s.known = s.inputs.with(s.vars.names())
 	if n := s.n.Get("if"); n.IsText() {
 		s.secretsKnown(n, s.known, s.i, ci.PerStep, "condition of the step", "")
-		s.when = s.narrow(s.when, n.Text(), s.known)
+		if t := s.narrow(s.when, n.Text(), s.known); len(t) > 0 {
+			s.when = t
+		}
 	}
 	switch run, uses := s.n.Get("run"), s.n.Get("uses"); {
 	case run.Exists():
@@ -90,7 +89,7 @@ func (s *stepReader) run(run tree.Node) {
 
 // shellText reads shell text in the step's surroundings.
 func (s *stepReader) shellText(n tree.Node) {
-	text := s.known.put(n.Text())
+	text := s.inputs.put(n.Text()) // variables can have another value by now
 	if !s.spend(len(text), n.Place()) {
 		return
 	}
@@ -123,6 +122,11 @@ func (s *stepReader) directory() string {
 	if dir == "" && len(s.actions) == 0 {
 		dir = s.dir
 	}
+	return s.under(dir)
+}
+
+// under is a folder of the workspace, below the root of the repository.
+func (s *stepReader) under(dir string) string {
 	dir = names{"github.workspace": "."}.put(s.known.put(dir))
 	if dir == "" || strings.Contains(dir, "${{") {
 		return ""
@@ -157,24 +161,21 @@ func (s *stepReader) take(f script.Facts) {
 		s.def.Gaps = append(s.def.Gaps, g)
 	}
 	for _, e := range f.Events {
-		if s.head && s.strange() && e.Tier == ci.Executes && !e.Own {
+		if s.headRunsHere() && e.Tier == ci.Executes && !e.Own {
 			s.headRuns(e)
 			break
 		}
 	}
 }
 
+// headRunsHere tells whether a stranger's code was checked out before.
+func (s *stepReader) headRunsHere() bool { return len(s.heads) > 0 && s.strange() }
+
 // headRuns: once the head of a pull request is checked out, what runs there is
 // its author's.
 func (s *stepReader) headRuns(e ci.Event) {
 	e.Tier, e.Why, e.Own, e.Pinned = ci.Steered, "the checkout is the head of a pull request: its author decides what this runs", false, false
 	s.out.Events = append(s.out.Events, e)
-}
-
-func (j *jobReader) headCheckedOut() bool {
-	return slices.ContainsFunc(j.job.Steps, func(st ci.Step) bool {
-		return slices.ContainsFunc(st.Events, func(e ci.Event) bool { return e.Tier == ci.Steered && e.Ecosystem == "git" })
-	})
 }
 
 // steered reports words of whoever starts the run in a text that is run.

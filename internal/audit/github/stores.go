@@ -1,6 +1,7 @@
 package github
 
 import (
+	"encoding/json"
 	"path"
 	"regexp"
 	"strings"
@@ -26,6 +27,7 @@ func (s *stepReader) checkout(uses tree.Node) {
 			s.out.Events = append(s.out.Events, ci.Event{
 				Tier: ci.Steered, Text: "checkout of " + v, Why: "whoever starts the run has written what is checked out", Ecosystem: "git", Where: s.place(key),
 			})
+			s.heads = append(s.heads, path.Clean(s.input("path")))
 			break
 		}
 	}
@@ -97,7 +99,9 @@ func (s *stepReader) toolCache(full, name string, uses tree.Node) {
 		case k.since > 0 && major(uses) > 0 && major(uses) < k.since:
 			on = false
 		case k.auto != nil && v == "":
-			on = k.auto(s, uses)
+			if on = k.auto(s, uses); on {
+				v = "npm"
+			}
 		}
 		if v != "" && v != "auto" {
 			on = !strings.EqualFold(v, "false") == !k.inverted
@@ -126,11 +130,22 @@ func kind(v string) string {
 // nodeKeeps tells whether setup-node caches without being asked to: for a
 // package manager that package.json names.
 func nodeKeeps(s *stepReader, uses tree.Node) bool {
-	if m := major(uses); m < 5 || s.off("package-manager-cache") || s.repo == nil {
+	if major(uses) < 5 || s.off("package-manager-cache") || s.repo == nil {
 		return false
 	}
-	root, err := s.load("package.json", uses.Place())
-	return err == nil && strings.HasPrefix(root.Get("packageManager").Text(), "npm@")
+	f, err := s.repo.Open("package.json")
+	if err != nil {
+		return false
+	}
+	defer f.Close() // it was read only
+	raw, err := tree.ReadAll(f)
+	if err != nil || !s.spend(len(raw), uses.Place()) {
+		return false
+	}
+	var project struct {
+		PackageManager string `json:"packageManager"`
+	}
+	return json.Unmarshal(raw, &project) == nil && strings.HasPrefix(project.PackageManager, "npm@")
 }
 
 func (s *stepReader) upload(name string, uses tree.Node) {

@@ -24,7 +24,7 @@ var writtenTexts = []written{
 	{regexp.MustCompile(`(?i)^github\.event\.discussion\.(title|body)$`), []string{"discussion", "discussion_comment"}},
 	{regexp.MustCompile(`(?i)^github\.event\.workflow_run\.(head_branch|display_title|head_commit\.(message|author\.(email|name))|pull_requests.*head\.ref)$`), []string{"workflow_run"}},
 	{regexp.MustCompile(`(?i)^github\.event\.pages.*page_name$`), []string{"gollum"}},
-	{regexp.MustCompile(`(?i)^github(\.event(\.[a-z_]+)?)?$`), nil}, // as a whole, by toJSON
+	{regexp.MustCompile(`(?i)^github(\.event(\.(pull_request|issue|comment|review|discussion|workflow_run|pages))?)?$`), nil}, // as a whole, by toJSON
 }
 
 var pullRequestEvents = []string{"pull_request", "pull_request_target", "pull_request_review", "pull_request_review_comment"}

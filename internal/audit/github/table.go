@@ -1,8 +1,6 @@
 package github
 
 import (
-	"strings"
-
 	"github.com/sallyport/sallyport/internal/audit/ci"
 	"github.com/sallyport/sallyport/internal/audit/tree"
 )
@@ -45,7 +43,6 @@ func publishers() []doer {
 		{actions: []string{"katyo/publish-crates", "rust-lang/crates-io-auth-action"}, classes: publish, tool: "cargo"},
 		{actions: []string{"computology/packagecloud-github-action", "cloudsmith-io/action", "vedantmgoyal9/winget-releaser", "snapcore/action-publish"}, classes: publish, tool: "registry"},
 		{actions: []string{"changesets/action", "cycjimmy/semantic-release-action", "ahmadnassri/action-semantic-release", "codfish/semantic-release-action"}, classes: publish, tool: "npm"},
-		{actions: []string{"goreleaser/goreleaser-action"}, classes: publish, tool: "goreleaser", when: goreleases},
 		{
 			actions: []string{
 				"softprops/action-gh-release", "ncipollo/release-action", "svenstaro/upload-release-action", "marvinpinto/action-automatic-releases", "actions/create-release", "actions/upload-release-asset",
@@ -77,12 +74,6 @@ func publishers() []doer {
 	}
 }
 
-// goreleases tells whether goreleaser is told to publish.
-func goreleases(s *stepReader) bool {
-	a := " " + s.input("args") + " "
-	return strings.Contains(a, " release ") && !strings.Contains(a, "--snapshot") && !strings.Contains(a, "--skip=publish") && !strings.Contains(a, "--skip-publish")
-}
-
 func signers() []doer {
 	sign := []ci.Class{ci.Sign}
 	return []doer{
@@ -101,12 +92,10 @@ func signers() []doer {
 // builders are actions that run other people's code by themselves.
 func builders() []doer {
 	return []doer{
-		{actions: []string{"goreleaser/goreleaser-action"}, runs: "go", why: "goreleaser runs the hooks of its configuration, and the go command", when: func(s *stepReader) bool {
-			return strings.Contains(s.input("args"), "release") || strings.Contains(s.input("args"), "build")
-		}},
 		{actions: []string{"changesets/action"}, runs: "npm", why: "it runs the scripts of the project with what was installed"},
 		{actions: []string{"cycjimmy/semantic-release-action", "ahmadnassri/action-semantic-release", "codfish/semantic-release-action"}, runs: "npm", why: "it installs semantic-release and its plugins, and runs them"},
 		{actions: []string{"pypa/cibuildwheel", "pyo3/maturin-action", "messense/maturin-action", "hynek/build-and-inspect-python-package"}, runs: "pypi", why: "it builds the project with its build dependencies, which run"},
+		{actions: []string{"cloudflare/wrangler-action", "amondnet/vercel-action"}, runs: "npm", why: "it installs its tool from the registry when it runs"},
 		{actions: []string{"bahmutov/npm-install", "cypress-io/github-action", "andresz1/size-limit-action"}, runs: "npm", why: "it installs the packages, and their install scripts run"},
 		{actions: []string{"pre-commit/action", "pre-commit-ci/lite-action", "j178/prek-action"}, runs: "git", why: "it clones hooks and runs them"},
 		{actions: []string{"actions-rs/cargo", "actions-rust-cross/actions-rust-cross", "houseabsolute/actions-rust-cross", "clechasseur/rs-cargo", "taiki-e/upload-rust-binary-action", "tauri-apps/tauri-action"},
@@ -162,6 +151,6 @@ func keepers() []keeper {
 		{action: "jdx/mise-action", input: "cache", always: true, save: "cache_save"},
 		{action: "nix-community/cache-nix-action", input: "restore", always: true, save: "save"},
 		{action: "determinatesystems/magic-nix-cache-action", input: "use-gha-cache", always: true},
-		{action: "bahmutov/npm-install", input: "usecache", always: true},
+		{action: "bahmutov/npm-install", input: "useCache", always: true},
 	}
 }

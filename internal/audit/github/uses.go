@@ -51,6 +51,9 @@ func (s *stepReader) image(ref, image string, at ci.Place) {
 // own reads an action in the workspace: of this repository, or of one that a
 // step checked out.
 func (s *stepReader) own(dir, ref string, uses tree.Node) {
+	if s.headIn(dir) && s.strange() && strings.HasPrefix(ref, "./") {
+		s.headRuns(ci.Event{Text: ref, Ecosystem: "action", Where: uses.Place()})
+	}
 	if f, ok := s.folderOf(dir); ok && strings.HasPrefix(ref, "./") {
 		if f.of != "" {
 			owner, name, pinned := parts(f.of)
@@ -62,9 +65,6 @@ func (s *stepReader) own(dir, ref string, uses tree.Node) {
 		}
 		dir = path.Clean("." + strings.TrimPrefix(dir, f.path))
 	}
-	if s.head && s.strange() && strings.HasPrefix(ref, "./") {
-		s.headRuns(ci.Event{Text: ref, Ecosystem: "action", Where: uses.Place()})
-	}
 	switch {
 	case slices.Contains(s.actions, dir):
 		s.gap(s.job.ID, ref, "actions that use each other in a circle", uses.Place())
@@ -73,6 +73,15 @@ func (s *stepReader) own(dir, ref string, uses tree.Node) {
 	default:
 		s.expand(dir, ref, uses)
 	}
+}
+
+// headIn tells whether a folder of the workspace holds a stranger's code.
+func (s *stepReader) headIn(dir string) bool {
+	at := "."
+	if f, ok := s.folderOf(dir); ok {
+		at = f.path
+	}
+	return slices.Contains(s.heads, at)
 }
 
 // expand puts the steps of an action of this repository in its place.
@@ -92,8 +101,8 @@ func (s *stepReader) expand(dir, ref string, uses tree.Node) {
 	in.actions = append(slices.Clone(s.actions), dir)
 	in.vars = s.vars.over(tree.Node{}, nil)
 	in.vars["GITHUB_ACTION_PATH"] = "./" + dir
-	in.known = inputsOf(root.Get("inputs"), s.n.Get("with"), s.known)
-	in.known["github.action_path"] = "./" + dir
+	in.inputs = inputsOf(root.Get("inputs"), s.n.Get("with"), s.known)
+	in.inputs["github.action_path"] = "./" + dir
 	for _, n := range root.Get("runs", "steps").Items() { // a program of the repository has none: its own code
 		if !s.spend(stepCost, n.Place()) {
 			return
