@@ -113,9 +113,6 @@ func (a *app) audit(f *auditFlags, target string) error {
 	if err != nil {
 		return err
 	}
-	if reading.Files == 0 {
-		return &problem{Code: codeNoCI, Exit: exitUsage, What: "no CI file in " + target, Next: "sallyport audit PATH, or sallyport plan for a project without CI"}
-	}
 	if f.graph != "" {
 		return a.drawAudit(f.graph, target, reading.Definitions)
 	}
@@ -127,6 +124,13 @@ func (a *app) audit(f *auditFlags, target string) error {
 		return a.fix(in, reading, conf)
 	}
 	report := audit.Report(reading.Definitions, reading.Errors, reading.Files, profile)
+	own, err := auditOwn(in.repo, &report)
+	if err != nil {
+		return err
+	}
+	if reading.Files == 0 && !own {
+		return &problem{Code: codeNoCI, Exit: exitUsage, What: "no CI file in " + target, Next: "sallyport audit PATH, or sallyport plan for a project without CI"}
+	}
 	if err := in.suppress(&report, reading.Definitions, conf, f.baseline); err != nil {
 		return err
 	}
