@@ -21,7 +21,7 @@ func Named(name string) []ci.Class {
 		return []ci.Class{ci.Low}
 	}
 	var classes []ci.Class
-	for _, row := range rows() {
+	for _, row := range nameTable {
 		if slices.ContainsFunc(row.words, func(w string) bool { return has(words, w) }) {
 			classes = append(classes, row.class)
 		}
@@ -38,17 +38,17 @@ func harmless(words []string) bool {
 	if len(words) == 0 {
 		return false
 	}
-	if slices.ContainsFunc(lowWords(), func(w string) bool { return has(words, w) }) {
+	if slices.ContainsFunc(lowTable, func(w string) bool { return has(words, w) }) {
 		return true
 	}
 	last := words[len(words)-1]
-	return slices.Contains(publicEndings(), last) && !Sensitive(strings.Join(words[:len(words)-1], "_"))
+	return slices.Contains(publicTable, last) && !Sensitive(strings.Join(words[:len(words)-1], "_"))
 }
 
 // Sensitive tells whether a variable of this name looks like it holds a secret.
 func Sensitive(name string) bool {
 	words := Words(name)
-	return slices.ContainsFunc(sensitiveWords(), func(w string) bool { return has(words, w) })
+	return slices.ContainsFunc(sensitiveTable, func(w string) bool { return has(words, w) })
 }
 
 // Federated says what short-lived identity can stand in the place of a
@@ -59,7 +59,7 @@ func Federated(name string) string {
 	if harmless(words) {
 		return ""
 	}
-	for _, f := range federations() {
+	for _, f := range federationTable {
 		if slices.ContainsFunc(f.words, func(w string) bool { return has(words, w) }) {
 			return f.instead
 		}

@@ -78,7 +78,7 @@ func TestFederated(t *testing.T) {
 // TestNoWordIsDead finds patterns that can never decide: a row shadowed by a
 // word of low value.
 func TestNoWordIsDead(t *testing.T) {
-	for _, r := range rows() {
+	for _, r := range nameTable {
 		for _, w := range r.words {
 			name := ""
 			for i, c := range w {

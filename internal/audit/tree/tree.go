@@ -187,16 +187,34 @@ func (n Node) pairs(all []Pair, seen map[string]bool, depth int) []Pair {
 // Get returns the value of a key, or of a key below a key.
 func (n Node) Get(path ...string) Node {
 	for _, key := range path {
-		found := Node{d: n.d}
-		for _, p := range n.Pairs() {
-			if p.Key.n.Value == key {
-				found = p.Value
-				break
-			}
-		}
-		n = found
+		n = n.get(key)
 	}
 	return n
+}
+
+// get looks a key up without making a list of all, unless something is merged in.
+func (n Node) get(key string) Node {
+	m := n.real()
+	if m == nil || m.Kind != yaml.MappingNode {
+		return Node{d: n.d}
+	}
+	merges := false
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		k := m.Content[i]
+		if k.Value == "<<" && k.Kind == yaml.ScalarNode {
+			merges = true
+		} else if k.Value == key {
+			return n.with(m.Content[i+1])
+		}
+	}
+	if merges {
+		for _, p := range n.Pairs() {
+			if p.Key.n.Value == key {
+				return p.Value
+			}
+		}
+	}
+	return Node{d: n.d}
 }
 
 // Items returns the items of a sequence.
