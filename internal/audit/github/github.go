@@ -68,6 +68,7 @@ func Read(repo fs.FS, file string, o Options) (ci.Definition, error) {
 
 // reader fills one definition.
 type reader struct {
+	loaded map[string]loaded // files of the repository, by path
 	repo   fs.FS
 	o      Options
 	def    *ci.Definition
@@ -114,7 +115,21 @@ func (r *reader) load(file string, at ci.Place) (tree.Node, error) {
 	if info, err := fs.Stat(r.repo, file); err == nil && !r.spend(int(min(info.Size(), maxCost)), at) {
 		return tree.Node{}, fmt.Errorf("more than is looked at: %w", fs.ErrInvalid)
 	}
-	return tree.Load(r.repo, file)
+	if l, ok := r.loaded[file]; ok {
+		return l.root, l.err
+	}
+	root, err := tree.Load(r.repo, file)
+	if r.loaded == nil {
+		r.loaded = map[string]loaded{}
+	}
+	r.loaded[file] = loaded{root, err}
+	return root, err
+}
+
+// loaded is a file that was read before: an action is used many times.
+type loaded struct {
+	root tree.Node
+	err  error
 }
 
 // over says of a file that it was not read to its end.
