@@ -100,38 +100,30 @@ func (a *app) audit(f *auditFlags, target string) error {
 	if err := checkGraph(f.graph); err != nil {
 		return err
 	}
-	in, err := a.openAudit(&f.reading, target)
+	in, err := a.readCI(&f.reading, target)
 	if err != nil {
 		return err
 	}
 	defer in.close()
-	conf, err := in.config()
-	if err != nil {
-		return err
-	}
-	reading, err := in.read(conf)
-	if err != nil {
-		return err
-	}
 	if f.graph != "" {
-		return a.drawAudit(f.graph, target, reading.Definitions)
+		return a.drawAudit(f.graph, target, in.reading.Definitions)
 	}
-	profile, err := profileOf(f.profile, conf)
+	profile, err := profileOf(f.profile, in.conf)
 	if err != nil {
 		return err
 	}
 	if f.fix {
-		return a.fix(in, reading, conf)
+		return a.fix(in)
 	}
-	report := audit.Report(reading.Definitions, reading.Errors, reading.Files, profile)
+	report := in.report(profile)
 	own, err := auditOwn(in.repo, &report)
 	if err != nil {
 		return err
 	}
-	if reading.Files == 0 && !own {
+	if in.reading.Files == 0 && !own {
 		return &problem{Code: codeNoCI, Exit: exitUsage, What: "no CI file in " + target, Next: "sallyport audit PATH, or sallyport plan for a project without CI"}
 	}
-	if err := in.suppress(&report, reading.Definitions, conf, f.baseline); err != nil {
+	if err := in.suppress(&report, f.baseline); err != nil {
 		return err
 	}
 	if f.writeBaseline != "" {
@@ -141,7 +133,7 @@ func (a *app) audit(f *auditFlags, target string) error {
 		}
 		a.say("%d findings are known now: sallyport audit --baseline %s", n, f.writeBaseline)
 	}
-	if err := a.renderAudit(report, in, reading.Definitions); err != nil {
+	if err := a.renderAudit(report, in); err != nil {
 		return err
 	}
 	a.code = auditExit(report, least, f)
@@ -149,12 +141,12 @@ func (a *app) audit(f *auditFlags, target string) error {
 }
 
 // fix prints the changes that mend something, whatever the profile.
-func (a *app) fix(in *auditInput, reading audit.Reading, conf suppress.Config) error {
-	report := audit.Report(reading.Definitions, reading.Errors, reading.Files, audit.Strict)
-	if err := in.suppress(&report, reading.Definitions, conf, ""); err != nil {
+func (a *app) fix(in *auditInput) error {
+	report := in.report(audit.Strict)
+	if err := in.suppress(&report, ""); err != nil {
 		return err
 	}
-	changes := fixer.Mend(in.repo, reading.Definitions, report)
+	changes := fixer.Mend(in.repo, in.reading.Definitions, report)
 	for _, c := range changes {
 		for _, why := range c.Why {
 			a.say("%s, %s", clean(c.File), clean(why))
@@ -200,7 +192,7 @@ func profileOf(flag string, conf suppress.Config) (audit.Profile, error) {
 	return "", usagef("no profile %q: there is default and strict", name)
 }
 
-func (a *app) renderAudit(r finding.Report, in *auditInput, defs []ci.Definition) error {
+func (a *app) renderAudit(r finding.Report, in *auditInput) error {
 	for _, f := range render.Formats() {
 		if f.Name != a.format {
 			continue
@@ -210,7 +202,7 @@ func (a *app) renderAudit(r finding.Report, in *auditInput, defs []ci.Definition
 			return err
 		}
 		c := render.Context{
-			Version: a.version, Source: in.source, Color: a.tty && a.wantsColour(), Taxa: taxaOf(standards), Picture: pictureOf(defs),
+			Version: a.version, Source: in.source, Color: a.tty && a.wantsColour(), Taxa: taxaOf(standards), Picture: pictureOf(in.reading.Definitions),
 		}
 		if err := f.Render(a.stdout, r, c); err != nil {
 			return fmt.Errorf("write report: %w", err)
@@ -257,10 +249,35 @@ type auditInput struct {
 	name   string // as the user calls it
 	system ci.System
 	flags  *readingFlags
+
+	conf    suppress.Config // .sallyport/audit.yaml
+	reading audit.Reading
 }
 
 // maxStdin bounds what is read from standard input.
 const maxStdin = 2 << 20
+
+// readCI opens what is to be audited and reads its configuration and its CI
+// files. The caller closes it.
+func (a *app) readCI(f *readingFlags, target string) (*auditInput, error) {
+	in, err := a.openAudit(f, target)
+	if err != nil {
+		return nil, err
+	}
+	if in.conf, err = in.config(); err == nil {
+		in.reading, err = in.read()
+	}
+	if err != nil {
+		in.close()
+		return nil, err
+	}
+	return in, nil
+}
+
+// report judges what was read.
+func (in *auditInput) report(p audit.Profile) finding.Report {
+	return audit.Report(in.reading.Definitions, in.reading.Errors, in.reading.Files, p)
+}
 
 func (a *app) openAudit(f *readingFlags, target string) (*auditInput, error) {
 	in := &auditInput{name: target, flags: f, system: ci.System(f.system)}
@@ -327,7 +344,8 @@ func (in *auditInput) close() {
 	}
 }
 
-func (in *auditInput) read(conf suppress.Config) (audit.Reading, error) {
+func (in *auditInput) read() (audit.Reading, error) {
+	conf := in.conf
 	o := audit.Options{Owner: in.flags.owner, Trusted: append(slices.Clone(conf.Trusted), in.flags.trusted...), DefaultPermissions: in.flags.permissions}
 	if o.DefaultPermissions == "" {
 		o.DefaultPermissions = conf.DefaultPermissions
@@ -417,9 +435,9 @@ func (in *auditInput) config() (suppress.Config, error) {
 
 // suppress takes out of the count what comments, the configuration and a
 // baseline say is known.
-func (in *auditInput) suppress(r *finding.Report, defs []ci.Definition, conf suppress.Config, baseline string) error {
+func (in *auditInput) suppress(r *finding.Report, baseline string) error {
 	comments := map[string][]suppress.Comment{}
-	for _, file := range in.mentioned(*r, defs) {
+	for _, file := range in.mentioned(*r) {
 		comments[file] = suppress.Comments(in.source(file))
 	}
 	var known suppress.Baseline
@@ -432,15 +450,15 @@ func (in *auditInput) suppress(r *finding.Report, defs []ci.Definition, conf sup
 			return &problem{Code: codeAuditFile, Exit: exitUsage, What: fmt.Sprintf("read baseline %s: %v", baseline, err), Where: baseline, cause: err}
 		}
 	}
-	suppress.Apply(r, conf, comments, known, time.Now())
+	suppress.Apply(r, in.conf, comments, known, time.Now())
 	return nil
 }
 
 // mentioned are the files in which a suppression can stand: the definitions, and
 // what a finding names.
-func (in *auditInput) mentioned(r finding.Report, defs []ci.Definition) []string {
+func (in *auditInput) mentioned(r finding.Report) []string {
 	var all []string
-	for _, d := range defs {
+	for _, d := range in.reading.Definitions {
 		all = append(all, d.File)
 	}
 	for _, f := range r.Findings {

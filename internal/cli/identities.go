@@ -143,23 +143,15 @@ func (a *app) identitiesOf(f *readingFlags, target string, res *audit.Identities
 }
 
 func (a *app) identitiesIn(f *readingFlags, target, name string, res *audit.Identities) error {
-	in, err := a.openAudit(f, target)
+	in, err := a.readCI(f, target)
 	if err != nil {
 		return err
 	}
 	defer in.close()
-	conf, err := in.config()
-	if err != nil {
-		return err
-	}
-	r, err := in.read(conf)
-	if err != nil {
-		return err
-	}
-	for _, e := range r.Errors {
+	for _, e := range in.reading.Errors {
 		a.say("not read: %s: %s", clean(e.File), clean(e.Why))
 	}
-	res.Identities = append(res.Identities, audit.ListIdentities(name, r.Definitions)...)
+	res.Identities = append(res.Identities, audit.ListIdentities(name, in.reading.Definitions)...)
 	if own, err := nativeIdentities(in.repo, name); err != nil || len(own) > 0 {
 		res.Identities = append(res.Identities, own...)
 		return err

@@ -94,25 +94,17 @@ func (a *app) report(ctx context.Context, f *readingFlags, id, run, target strin
 // facts are what an audit with every rule found in a repository.
 func (a *app) facts(f *readingFlags, target string) (framework.Facts, error) {
 	var facts framework.Facts
-	in, err := a.openAudit(f, target)
+	in, err := a.readCI(f, target)
 	if err != nil {
 		return facts, err
 	}
 	defer in.close()
-	conf, err := in.config()
-	if err != nil {
-		return facts, err
-	}
-	reading, err := in.read(conf)
-	if err != nil {
-		return facts, err
-	}
-	report := audit.Report(reading.Definitions, reading.Errors, reading.Files, audit.Strict)
-	if err := in.suppress(&report, reading.Definitions, conf, ""); err != nil {
+	report := in.report(audit.Strict)
+	if err := in.suppress(&report, ""); err != nil {
 		return facts, err
 	}
 	facts.Gaps = len(report.Gaps) + len(report.Errors)
-	if reading.Files == 0 {
+	if in.reading.Files == 0 {
 		facts.Gaps++ // nothing was read: nothing is shown
 	}
 	for _, r := range finding.Rules() {
