@@ -19,7 +19,12 @@ func fixes(x *domain, id finding.ID, e event, c held) []string {
 		return append([]string{fmt.Sprintf("give %s to the step that uses it alone", c.Name)}, x.saferCommand(e)...)
 	case "SPA-009":
 		return []string{"name the secrets that the called workflow needs, one by one"}
-	case "SPA-010", "SPA-011":
+	case "SPA-011":
+		return []string{
+			fmt.Sprintf("read %s at that commit, and allow it: trusted in .sallyport/audit.yaml", clip(e.Text, 80)),
+			fmt.Sprintf("or move it to a job that does not hold %s", c.Name),
+		}
+	case "SPA-010":
 		return []string{
 			fmt.Sprintf("name %s by its full commit or digest", clip(e.Text, 80)),
 			fmt.Sprintf("or move it to a job that does not hold %s", c.Name),
@@ -79,7 +84,7 @@ func (x *domain) saferCommand(e event) []string {
 	if e.Safer != "" {
 		out = append(out, fmt.Sprintf("or run `%s`", e.Safer))
 	}
-	if !strings.Contains(e.Text, "\n") && slices.Contains(confinable(), e.Ecosystem) {
+	if !strings.ContainsAny(e.Text, "\n@") && slices.Contains(confinable(), e.Ecosystem) {
 		out = append(out, fmt.Sprintf("or confine it: `sallyport exec -- %s`", clip(e.Text, 100)))
 	}
 	return out

@@ -10,6 +10,7 @@ import (
 	"github.com/sallyport/sallyport/internal/audit/circleci"
 	"github.com/sallyport/sallyport/internal/audit/github"
 	"github.com/sallyport/sallyport/internal/audit/gitlab"
+	"github.com/sallyport/sallyport/internal/audit/tekton"
 	"github.com/sallyport/sallyport/internal/audit/woodpecker"
 )
 
@@ -26,6 +27,9 @@ func frontends() []frontend {
 		{ci.Azure, azure.Owns, plain(azure.Read)},
 		{ci.Bitbucket, bitbucket.Owns, plain(bitbucket.Read)},
 		{ci.Buildkite, buildkite.Owns, plain(buildkite.Read)},
+		{ci.Tekton, tekton.Owns, func(repo fs.FS, file string, o Options) (ci.Definition, error) {
+			return tekton.Read(repo, file, tekton.Options{Owner: o.Owner, Trusted: o.Trusted})
+		}},
 		{ci.Woodpecker, woodpecker.Owns, plain(woodpecker.Read)},
 	}
 }

@@ -127,14 +127,15 @@ func (a *app) audit(f *auditFlags, target string) error {
 		return a.fix(in, reading, conf)
 	}
 	report := audit.Report(reading.Definitions, reading.Errors, reading.Files, profile)
-	if err := in.suppress(&report, conf, f.baseline); err != nil {
+	if err := in.suppress(&report, reading.Definitions, conf, f.baseline); err != nil {
 		return err
 	}
 	if f.writeBaseline != "" {
-		if err := writeBaseline(f.writeBaseline, report); err != nil {
+		n, err := writeBaseline(f.writeBaseline, report)
+		if err != nil {
 			return err
 		}
-		a.say("%d findings are known now: sallyport audit --baseline %s", len(report.Findings), f.writeBaseline)
+		a.say("%d findings are known now: sallyport audit --baseline %s", n, f.writeBaseline)
 	}
 	if err := a.renderAudit(report, in, reading.Definitions); err != nil {
 		return err
@@ -146,7 +147,7 @@ func (a *app) audit(f *auditFlags, target string) error {
 // fix prints the changes that mend something, whatever the profile.
 func (a *app) fix(in *auditInput, reading audit.Reading, conf suppress.Config) error {
 	report := audit.Report(reading.Definitions, reading.Errors, reading.Files, audit.Strict)
-	if err := in.suppress(&report, conf, ""); err != nil {
+	if err := in.suppress(&report, reading.Definitions, conf, ""); err != nil {
 		return err
 	}
 	changes := fixer.Mend(in.repo, reading.Definitions, report)
@@ -412,12 +413,10 @@ func (in *auditInput) config() (suppress.Config, error) {
 
 // suppress takes out of the count what comments, the configuration and a
 // baseline say is known.
-func (in *auditInput) suppress(r *finding.Report, conf suppress.Config, baseline string) error {
+func (in *auditInput) suppress(r *finding.Report, defs []ci.Definition, conf suppress.Config, baseline string) error {
 	comments := map[string][]suppress.Comment{}
-	for _, f := range r.Findings {
-		if _, done := comments[f.File]; !done {
-			comments[f.File] = suppress.Comments(in.source(f.File))
-		}
+	for _, file := range in.mentioned(*r, defs) {
+		comments[file] = suppress.Comments(in.source(file))
 	}
 	var known suppress.Baseline
 	if baseline != "" {
@@ -433,13 +432,35 @@ func (in *auditInput) suppress(r *finding.Report, conf suppress.Config, baseline
 	return nil
 }
 
-func writeBaseline(file string, r finding.Report) error {
-	raw, err := suppress.NewBaseline(r).JSON()
+// mentioned are the files in which a suppression can stand: the definitions, and
+// what a finding names.
+func (in *auditInput) mentioned(r finding.Report, defs []ci.Definition) []string {
+	var all []string
+	for _, d := range defs {
+		all = append(all, d.File)
+	}
+	for _, f := range r.Findings {
+		all = append(all, f.File)
+		if f.Untrusted != nil {
+			all = append(all, f.Untrusted.File)
+		}
+		if f.Credential != nil {
+			all = append(all, f.Credential.File)
+		}
+	}
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(s string) bool { return s == "" })
+}
+
+// writeBaseline keeps what a report holds as known, and says how many it is.
+func writeBaseline(file string, r finding.Report) (int, error) {
+	b := suppress.NewBaseline(r)
+	raw, err := b.JSON()
 	if err != nil {
-		return fmt.Errorf("write baseline: %w", err)
+		return 0, fmt.Errorf("write baseline: %w", err)
 	}
 	if err := os.WriteFile(file, raw, 0o644); err != nil {
-		return fmt.Errorf("write baseline: %w", err)
+		return 0, fmt.Errorf("write baseline: %w", err)
 	}
-	return nil
+	return len(b.Fingerprints), nil
 }

@@ -108,7 +108,7 @@ func (a *app) facts(f *readingFlags, target string) (framework.Facts, error) {
 		return facts, err
 	}
 	report := audit.Report(reading.Definitions, reading.Errors, reading.Files, audit.Strict)
-	if err := in.suppress(&report, conf, ""); err != nil {
+	if err := in.suppress(&report, reading.Definitions, conf, ""); err != nil {
 		return facts, err
 	}
 	facts.Gaps = len(report.Gaps) + len(report.Errors)
@@ -123,7 +123,7 @@ func (a *app) facts(f *readingFlags, target string) (framework.Facts, error) {
 			continue
 		}
 		where := fmt.Sprintf("%s:%d", x.File, x.Line)
-		facts.Breaches = append(facts.Breaches, framework.Breach{Rule: string(x.Rule), Where: where, Title: x.Title})
+		facts.Breaches = append(facts.Breaches, framework.Breach{Rule: string(x.Rule), Where: where, Title: x.Title, Severity: x.Severity.String()})
 	}
 	return facts, nil
 }
@@ -159,6 +159,7 @@ func (a *app) evidenceOf(ctx context.Context, run string) ([]string, error) {
 	}{
 		{"ledger", len(kinds) > 0}, {"materials", kinds[ledger.Materials]}, {"verdict", kinds[ledger.Verdict]}, {"approvals", kinds[ledger.Approval]},
 		{"provenance", kinds[ledger.Signature]}, {"receipt", kinds[ledger.Receipt] && cleanReceipts(o)},
+		{"tests", o.Run.Tests != nil && o.Run.Tests.Passed}, {"scan", o.Run.SecretsRun && len(o.Run.Secrets) == 0}, {"rebuild", rebuilt(o)},
 	} {
 		if e.ok {
 			out = append(out, e.kind)
@@ -182,4 +183,14 @@ func cleanReceipts(o *conductor.Outcome) bool {
 		seen = true
 	}
 	return seen
+}
+
+// rebuilt tells whether each second build gave the same bytes.
+func rebuilt(o *conductor.Outcome) bool {
+	for _, r := range o.Run.Rebuilds {
+		if !r.Identical || r.Error != "" {
+			return false
+		}
+	}
+	return len(o.Run.Rebuilds) > 0
 }

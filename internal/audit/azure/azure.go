@@ -68,7 +68,6 @@ type scope struct {
 	variables []tree.Node // the outermost first
 	params    map[string]string
 	stage     string
-	needs     []string
 	depth     int
 }
 

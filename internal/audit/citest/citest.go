@@ -67,6 +67,26 @@ func one(t *testing.T, name string, read Read) {
 	}
 }
 
+// Fuzz reads any text, seeded by the first files of the fixtures. Any answer will
+// do, a panic or a hang will not.
+func Fuzz(f *testing.F, read Read) {
+	f.Helper()
+	names, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(names) == 0 {
+		f.Fatalf("no fixtures: %v", err)
+	}
+	for _, name := range names {
+		a, err := txtar.ParseFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(a.Files[0].Data)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		_, _ = read(fstest.MapFS{"ci.yml": {Data: raw}}, "ci.yml")
+	})
+}
+
 // Describe tells all of a definition, a line for each part, with its place.
 func Describe(d ci.Definition) string {
 	var b strings.Builder

@@ -36,7 +36,8 @@ func rows() [][2]string {
 		{"anothrnick/github-tag-action joerick/update-vX.Y-tag-action tibdex/backport", "repository"},
 		// They deploy.
 		{"peaceiris/actions-gh-pages jamesives/github-pages-deploy-action crazy-max/ghaction-github-pages", "deploy; repository"},
-		{"actions/deploy-pages cloudflare/pages-action azure/static-web-apps-deploy cloudflare/wrangler-action amondnet/vercel-action nwtgck/actions-netlify firebaseextended/action-hosting-deploy", "deploy"},
+		{"actions/deploy-pages cloudflare/pages-action azure/static-web-apps-deploy nwtgck/actions-netlify firebaseextended/action-hosting-deploy", "deploy"},
+		{"cloudflare/wrangler-action amondnet/vercel-action", "runs npm; deploy"},
 		{"google-github-actions/deploy-cloudrun azure/webapps-deploy azure/k8s-deploy aws-actions/amazon-ecs-deploy-task-definition akhileshns/heroku-deploy", "deploy"},
 		{"appleboy/ssh-action appleboy/scp-action easingthemes/ssh-deploy burnett01/rsync-deployments", "deploy"},
 		// They sign, or verify.

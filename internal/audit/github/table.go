@@ -95,6 +95,7 @@ func builders() []doer {
 		{actions: []string{"changesets/action"}, runs: "npm", why: "it runs the scripts of the project with what was installed"},
 		{actions: []string{"cycjimmy/semantic-release-action", "ahmadnassri/action-semantic-release", "codfish/semantic-release-action"}, runs: "npm", why: "it installs semantic-release and its plugins, and runs them"},
 		{actions: []string{"pypa/cibuildwheel", "pyo3/maturin-action", "messense/maturin-action", "hynek/build-and-inspect-python-package"}, runs: "pypi", why: "it builds the project with its build dependencies, which run"},
+		{actions: []string{"cloudflare/wrangler-action", "amondnet/vercel-action"}, runs: "npm", why: "it installs its tool from the registry when it runs"},
 		{actions: []string{"bahmutov/npm-install", "cypress-io/github-action", "andresz1/size-limit-action"}, runs: "npm", why: "it installs the packages, and their install scripts run"},
 		{actions: []string{"pre-commit/action", "pre-commit-ci/lite-action", "j178/prek-action"}, runs: "git", why: "it clones hooks and runs them"},
 		{actions: []string{"actions-rs/cargo", "actions-rust-cross/actions-rust-cross", "houseabsolute/actions-rust-cross", "clechasseur/rs-cargo", "taiki-e/upload-rust-binary-action", "tauri-apps/tauri-action"},

@@ -92,7 +92,6 @@ func (s *state) cloned(dir string) string {
 type walk struct {
 	r      *Reader
 	facts  Facts
-	seen   map[string]int // events, by what makes them the same
 	budget int
 	depth  int // texts and functions within each other
 	nest   int // statements within each other
