@@ -70,3 +70,20 @@ func FuzzRead(f *testing.F) {
 		_, _ = Read(repo, "w.yml", Options{}) // any answer will do, a panic or a hang will not
 	})
 }
+
+// TestDefaultsOfActions: what a workflow sets for its own commands does not hold
+// for those of an action.
+func TestDefaultsOfActions(t *testing.T) {
+	const text = "on: push\ndefaults: { run: { shell: python, working-directory: web } }\njobs:\n  a:\n    steps:\n      - uses: ./x\n      - run: npm ci\n"
+	d, err := Read(files(text, "x/action.yml", "runs:\n  steps:\n    - run: sh go.sh\n", "go.sh", "npm ci\n", "web/go.sh", "cargo test\n"), "w.yml", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := d.Jobs[0].Steps
+	if len(of[0].Events) != 1 || of[0].Events[0].Ecosystem != "npm" {
+		t.Errorf("the action's step: %+v", of[0].Events)
+	}
+	if len(of[1].Events) != 0 {
+		t.Errorf("python text read as shell text: %+v", of[1].Events)
+	}
+}
