@@ -10,6 +10,7 @@ import (
 	"github.com/sallyport/sallyport/internal/audit/circleci"
 	"github.com/sallyport/sallyport/internal/audit/github"
 	"github.com/sallyport/sallyport/internal/audit/gitlab"
+	"github.com/sallyport/sallyport/internal/audit/jenkins"
 	"github.com/sallyport/sallyport/internal/audit/tekton"
 	"github.com/sallyport/sallyport/internal/audit/woodpecker"
 )
@@ -27,6 +28,9 @@ func frontends() []frontend {
 		{ci.Azure, azure.Owns, plain(azure.Read)},
 		{ci.Bitbucket, bitbucket.Owns, plain(bitbucket.Read)},
 		{ci.Buildkite, buildkite.Owns, plain(buildkite.Read)},
+		{ci.Jenkins, jenkins.Owns, func(repo fs.FS, file string, o Options) (ci.Definition, error) {
+			return jenkins.Read(repo, file, jenkins.Options{Owner: o.Owner, Trusted: o.Trusted})
+		}},
 		{ci.Tekton, tekton.Owns, func(repo fs.FS, file string, o Options) (ci.Definition, error) {
 			return tekton.Read(repo, file, tekton.Options{Owner: o.Owner, Trusted: o.Trusted})
 		}},

@@ -194,7 +194,7 @@ func (r *reader) open(s *scope) {
 		s.domain = fmt.Sprintf("node %d", r.nodes)
 	}
 	if len(r.def.Jobs) >= maxJobs {
-		r.gap("", r.def.File, fmt.Sprintf("more than %d stages", maxJobs), s.at.from)
+		r.gap("", r.def.File, fmt.Sprintf("more than %d stages", maxJobs), 0)
 		s.job = len(r.def.Jobs) - 1
 		return
 	}
@@ -202,7 +202,11 @@ func (r *reader) open(s *scope) {
 	if name == "" {
 		name = "node"
 	}
-	j := ci.Job{ID: r.id(name), Where: r.span(s.at), Domain: s.domain, Runner: s.runner, Environment: r.approved, Triggers: r.startedBy(s.who)}
+	at := s.at
+	if at == nil { // a step that stands in no node: it runs on the controller
+		at = &call{}
+	}
+	j := ci.Job{ID: r.id(name), Where: r.span(at), Domain: s.domain, Runner: s.runner, Environment: r.approved, Triggers: r.startedBy(s.who)}
 	j.Credentials = append(slices.Clone(s.creds), s.agent...)
 	if len(s.events) > 0 {
 		j.Steps = append(j.Steps, ci.Step{Name: "agent", Where: ci.Span{Place: s.events[0].Where, End: s.events[0].Where.Line}, Events: s.events})
